@@ -1,0 +1,1 @@
+"""Ingest: from data providers and files into the raw tables of the warehouse."""

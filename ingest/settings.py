@@ -1,0 +1,71 @@
+"""What the machine needs: keys, plan, paths, ports. From the environment or `.env`."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parents[1]
+
+Plan = Literal["free", "starter", "premium", "ultimate"]
+
+
+class Settings(BaseSettings):
+    """Settings of every program here. Each field is an environment variable in upper case.
+
+    Source: the environment, then `.env` in the project's root. What SQL needs is not here
+    but in `vars` of dbt_project/dbt_project.yml.
+    """
+
+    model_config = SettingsConfigDict(env_file=ROOT / ".env", extra="ignore", env_ignore_empty=True)
+
+    data_dir: Path = ROOT / "data"
+    """Where databases, exports and models live. A relative path counts from the project's root."""
+
+    fmp_api_key: SecretStr | None = None
+    """Key of Financial Modeling Prep. None: only the simulated market can be used."""
+
+    fmp_base_url: str = "https://financialmodelingprep.com/stable"
+    """FMP's `stable` API, or the address of a simulated market."""
+
+    fmp_plan: Plan = "premium"
+    """FMP plan of the key: decides the call budget and which endpoints are asked."""
+
+    simulated_clock: str | None = None
+    """`<start, UTC>/<speed>/<anchor, unix seconds>`; None is the real clock. See ingest/clock.py."""
+
+    live_host: str = "127.0.0.1"
+    """Address the live service binds. Any but loopback needs LIVE_TOKEN."""
+
+    live_port: int = 8787
+    """Port of the live service."""
+
+    live_token: SecretStr | None = None
+    """Token that clients must send when the service is not on loopback."""
+
+    live_tick_seconds: float = 5.0
+    """Seconds, by the clock, between two ticks of the live loop."""
+
+    @field_validator("data_dir")
+    @classmethod
+    def _from_root(cls, value: Path) -> Path:
+        return (ROOT / value.expanduser()).resolve()
+
+    @cached_property
+    def warehouse_path(self) -> Path:
+        """The warehouse: history, written by short jobs."""
+        return self.data_dir / "warehouse.duckdb"
+
+    @cached_property
+    def published_path(self) -> Path:
+        """The newest published snapshot, read only (a link to a version beside it)."""
+        return self.data_dir / "published" / "warehouse.duckdb"
+
+    @cached_property
+    def live_path(self) -> Path:
+        """The live database: today, owned by the live service."""
+        return self.data_dir / "live.duckdb"

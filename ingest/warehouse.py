@@ -1,0 +1,302 @@
+"""The databases on disk: open one, wait for its lock, land rows in it.
+
+A process that holds a DuckDB file for writing shuts out every other one, so a job opens the
+warehouse for one batch at a time and never while it downloads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
+
+RAW_SCHEMA = Path(__file__).with_name("raw_schema.sql").read_text()
+
+POSITIVE_PRICES = " and ".join(
+    f"coalesce(isfinite({price}) and {price} > 0, false)"
+    for price in ("open", "high", "low", "close")
+)
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """How rows land in one raw table: what identifies a row, and which rows are impossible."""
+
+    key: tuple[str, ...]
+    """Columns that name a row. Empty: rows are appended as they come."""
+
+    rejects: tuple[tuple[str, str], ...] = ()
+    """(reason, SQL condition that a row must meet) pairs, in order."""
+
+    revisions: str | None = None
+    """Where superseded versions go; None: they are overwritten."""
+
+
+_BARS = (
+    ("no positive price", POSITIVE_PRICES),
+    ("high below low", "high >= low"),
+    ("volume is negative or infinite", "volume is null or (isfinite(volume) and volume >= 0)"),
+)
+
+RAW_TABLES = {
+    "universe": RawTable(("symbol",), (("no symbol", "trim(symbol) <> ''"),)),
+    "market_calendar": RawTable(("session_date",)),
+    "profiles": RawTable(("symbol", "as_of_date", "provider")),
+    "bars_1d": RawTable(("symbol", "session_date", "provider"), _BARS),
+    "bars_1m": RawTable(
+        ("symbol", "bar_at", "provider"),
+        (*_BARS, ("not the start of a minute", "bar_at = date_trunc('minute', bar_at)")),
+        revisions="bar_revisions",
+    ),
+    "quotes": RawTable(("symbol", "quoted_at", "provider")),
+    "splits": RawTable(
+        ("symbol", "split_date", "provider"),
+        (("no positive ratio", "numerator > 0 and denominator > 0"),),
+    ),
+    "fetch_log": RawTable(("request_id",)),
+    "rejected_rows": RawTable(()),
+    "model_runs": RawTable(("run_id", "horizon_minutes")),
+    "signals": RawTable(("seq",)),
+}
+
+
+@dataclass(frozen=True)
+class Landing:
+    """What landing a batch did, in rows."""
+
+    inserted: int = 0
+    revised: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+
+    def __add__(self, other: Landing) -> Landing:
+        return Landing(
+            self.inserted + other.inserted,
+            self.revised + other.revised,
+            self.unchanged + other.unchanged,
+            self.rejected + other.rejected,
+        )
+
+
+class DatabaseLockedError(RuntimeError):
+    """Another process holds the database for writing."""
+
+
+class DatabaseUnusableError(RuntimeError):
+    """The database can't be opened: its path, its disk or its file is at fault."""
+
+
+@contextmanager
+def open_database(
+    path: Path, *, read_only: bool = False, wait_seconds: float = 60.0
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the DuckDB file at `path`, waiting while another process holds its lock.
+
+    Raises DatabaseLockedError after `wait_seconds`, DatabaseUnusableError where waiting won't help.
+    """
+    connection = retry(
+        retry=retry_if_exception_type(DatabaseLockedError),
+        stop=stop_after_delay(wait_seconds),
+        wait=wait_random(0.05, 0.25),
+        reraise=True,
+    )(_connect)(path, read_only)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def open_warehouse(
+    path: Path, *, wait_seconds: float = 60.0
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the warehouse (or live.duckdb) for writing, with its raw tables in place."""
+    with open_database(path, wait_seconds=wait_seconds) as connection:
+        connection.execute(RAW_SCHEMA)
+        yield connection
+
+
+def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
+    try:
+        if not read_only:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        connection = duckdb.connect(str(path), read_only=read_only)
+    except (duckdb.Error, OSError) as error:
+        if "Could not set lock" in str(error) or "Conflicting lock" in str(error):
+            raise DatabaseLockedError(
+                f"{path} is in use by another process: wait for it to end, "
+                f"or read the published snapshot instead ({error})"
+            ) from error
+        raise DatabaseUnusableError(
+            f"{path} can't be opened: check the path, its permissions and the disk ({error})"
+        ) from error
+    connection.execute("set TimeZone = 'UTC'")
+    return connection
+
+
+def land(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    rows: pa.Table,
+    *,
+    provider: str,
+    landed_at: datetime,
+    request_id: str | None = None,
+) -> Landing:
+    """Land `rows` in `raw.<table>`; landing the same rows again changes nothing.
+
+    `rows` has the table's columns by name (any order; missing ones become NULL) without provider
+    and landed_at. NaN becomes NULL. Of rows with one key the last counts. Impossible rows go to
+    raw.rejected_rows with the reason. A row that differs from the stored one replaces it; where the
+    table keeps revisions, the superseded version moves there. Call it inside a transaction when
+    several landings must hold together.
+    """
+    spec = RAW_TABLES[table]
+    columns = _columns(connection, table)
+    _stage(connection, columns, rows, provider, landed_at)
+    rejected = _reject(connection, table, spec, columns, provider, landed_at, request_id)
+    if spec.key:
+        landing = _merge(connection, table, spec, columns, landed_at)
+    else:
+        connection.execute(f"insert into raw.{table} select * exclude (row_id) from incoming_rows")
+        landing = Landing(inserted=_count(connection, "incoming_rows"))
+    connection.execute("drop table incoming_rows")
+    return landing + Landing(rejected=rejected)
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
+    described = connection.execute(f"describe raw.{table}").fetchall()
+    return {name: data_type for name, data_type, *_ in described}
+
+
+def _stage(
+    connection: duckdb.DuckDBPyConnection,
+    columns: dict[str, str],
+    rows: pa.Table,
+    provider: str,
+    landed_at: datetime,
+) -> None:
+    def expression(name: str, data_type: str) -> str:
+        if name == "provider":
+            return "$provider as provider"
+        if name == "landed_at":
+            return "$landed_at::timestamp as landed_at"
+        if name not in rows.column_names:
+            return f"null::{data_type} as {name}"
+        if data_type == "DOUBLE":
+            return f"nullif(try_cast({name} as double), 'nan'::double) as {name}"
+        return f"try_cast({name} as {data_type}) as {name}"
+
+    selected = ", ".join(expression(name, data_type) for name, data_type in columns.items())
+    connection.register("incoming", rows)
+    try:
+        connection.execute(
+            "create or replace temp table incoming_rows as "
+            f"select {selected}, row_number() over () as row_id from incoming",
+            {"provider": provider, "landed_at": landed_at},
+        )
+    finally:
+        connection.unregister("incoming")
+
+
+def _reject(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    spec: RawTable,
+    columns: dict[str, str],
+    provider: str,
+    landed_at: datetime,
+    request_id: str | None,
+) -> int:
+    rules = [(f"no {column}", f"{column} is not null") for column in spec.key]
+    rules += list(spec.rejects)
+    if not rules:
+        return 0
+    reasons = " ".join(f"when not coalesce({test}, false) then '{why}'" for why, test in rules)
+    connection.execute(
+        "create or replace temp table rejected as "
+        f"select row_id, case {reasons} end as reason from incoming_rows where reason is not null"
+    )
+    fields = ", ".join(c for c in columns if c not in ("provider", "landed_at"))
+    connection.execute(
+        f"""
+        insert into raw.rejected_rows
+        with described as (
+            select distinct to_json(struct_pack({fields}))::varchar as row_text, reason
+            from incoming_rows inner join rejected using (row_id)
+        )
+        select $table, row_text, reason, $request_id, $provider, $landed_at from described
+        where row_text not in (
+            select row_text from raw.rejected_rows
+            where table_name = $table and provider = $provider and row_text is not null
+        )
+        """,
+        {
+            "table": table,
+            "request_id": request_id,
+            "provider": provider,
+            "landed_at": landed_at,
+        },
+    )
+    connection.execute("delete from incoming_rows where row_id in (select row_id from rejected)")
+    rejected = _count(connection, "rejected")
+    connection.execute("drop table rejected")
+    return rejected
+
+
+def _merge(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    spec: RawTable,
+    columns: dict[str, str],
+    landed_at: datetime,
+) -> Landing:
+    key = ", ".join(spec.key)
+    names = ", ".join(columns)
+    same_key = " and ".join(f"stored.{c} = incoming_rows.{c}" for c in spec.key)
+    values = [c for c in columns if c not in (*spec.key, "provider", "landed_at")]
+    differs = " or ".join(f"stored.{c} is distinct from incoming_rows.{c}" for c in values)
+    offered = _count(connection, "incoming_rows")
+    connection.execute(
+        "delete from incoming_rows where row_id not in "
+        f"(select max(row_id) from incoming_rows group by {key})"
+    )
+    connection.execute(
+        "create or replace temp table superseded as select stored.*, incoming_rows.row_id, "
+        f"{differs or 'false'} as is_revised "
+        f"from raw.{table} as stored inner join incoming_rows on {same_key}"
+    )
+    connection.execute(
+        "delete from incoming_rows where row_id in "
+        "(select row_id from superseded where not is_revised)"
+    )
+    connection.execute("delete from superseded where not is_revised")
+    revised = _count(connection, "superseded")
+    if revised:
+        if spec.revisions:
+            connection.execute(
+                f"insert into raw.{spec.revisions} ({names}, superseded_at) "
+                f"select {names}, $landed_at from superseded",
+                {"landed_at": landed_at},
+            )
+        connection.execute(
+            f"delete from raw.{table} as stored using superseded as incoming_rows where {same_key}"
+        )
+    connection.execute(f"insert into raw.{table} ({names}) select {names} from incoming_rows")
+    landed = _count(connection, "incoming_rows")
+    connection.execute("drop table superseded")
+    return Landing(
+        inserted=landed - revised, revised=revised, unchanged=offered - landed
+    )
+
+
+def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    row = connection.execute(f"select count(*) from {table}").fetchone()
+    assert row is not None
+    return int(row[0])
