@@ -297,6 +297,4 @@ def _merge(
 
 
 def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    row = connection.execute(f"select count(*) from {table}").fetchone()
-    assert row is not None
-    return int(row[0])
+    return int(connection.execute(f"select count(*) from {table}").fetchall()[0][0])

@@ -1,0 +1,25 @@
+{# Expressions that several models share. #}
+
+{# A division by zero is null. #}
+{% macro safe_divide(numerator, denominator) -%}
+    ({{ numerator }}) / nullif({{ denominator }}, 0)
+{%- endmacro %}
+
+{# The greatest of the true range's three terms; null without the close before
+   (greatest and least skip nulls, so it must be said). #}
+{% macro true_range(high, low, close_before) -%}
+    case
+        when {{ close_before }} is not null
+            then greatest({{ high }}, {{ close_before }}) - least({{ low }}, {{ close_before }})
+    end
+{%- endmacro %}
+
+{# Where two providers have the same row: the first in the var provider_priority, then the last landed. #}
+{% macro best_provider_first() -%}
+    coalesce(list_position({{ var('provider_priority') }}, provider), 999), landed_at desc
+{%- endmacro %}
+
+{# The latest 5-minute mark at or before the moment a bar of this minute is available. #}
+{% macro spread_mark(minute_of_session) -%}
+    (5 * floor(({{ minute_of_session }} + 1) / 5.0))::integer
+{%- endmacro %}

@@ -1,0 +1,43 @@
+{# The features as features_1m.yml declares them, as rows. #}
+{% macro feature_definitions() %}
+    {% set features = [] %}
+    {% set hash = 'none' %}
+    {% if execute %}
+        {% set node = graph.nodes['model.repump.features_1m'] %}
+        {% set features = node.columns.values() | selectattr('meta.feature') | list %}
+        {% set hash = definition_hash(node.unique_id) %}
+    {% endif %}
+    {% for feature in features %}
+    select
+        {{ loop.index }}::integer as ordinal,
+        '{{ feature.name }}'::varchar as feature,
+        '{{ feature.description | trim | replace("'", "''") }}'::varchar as description,
+        '{{ feature.meta.unit }}'::varchar as unit,
+        '{{ feature.meta.lookback }}'::varchar as lookback,
+        {{ feature.meta.get('model_input', true) | lower }}::boolean as is_model_input,
+        '{{ hash }}'::varchar as definition_hash
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+{% endmacro %}
+
+{# A hash of the text that defines a model: its SQL and that of all its ancestors, with macros and vars
+   put in. It names models instead of relations, so it is the same in every target. #}
+{% macro definition_hash(unique_id) %}
+    {% set pending = [unique_id] %}
+    {% set seen = [] %}
+    {% for _ in range(1000) if pending %}
+        {% set current = pending.pop() %}
+        {% if current in graph.nodes and current not in seen %}
+            {% do seen.append(current) %}
+            {% do pending.extend(graph.nodes[current].depends_on.nodes) %}
+        {% endif %}
+    {% endfor %}
+    {% set texts = [] %}
+    {% for name in seen | sort if name.startswith('model.') %}
+        {% set text = graph.nodes[name].raw_code | replace('ref(', 'name_of(') | replace('source(', 'name_of(') %}
+        {% do texts.append(render(text)) %}
+    {% endfor %}
+    {% do return(local_md5(texts | join('\n'))) %}
+{% endmacro %}
+
+{% macro name_of() -%} {{ varargs | join('.') }} {%- endmacro %}

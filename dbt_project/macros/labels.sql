@@ -1,0 +1,15 @@
+{# Whether the target is reached before the stop, from the extremes of the horizon; null where both were
+   touched, which only the order of the bars can settle (int_first_touches). `cost_factor` scales the
+   barriers: what the market must do so that the trade, after costs, does the rest. #}
+{% macro hit_from_extremes(minutes, cost_factor) -%}
+    case
+        when
+            horizon_high_{{ minutes }}m
+            < entry_price * {{ cost_factor }} * (1 + {{ var('label_up') }})
+            then false
+        when
+            horizon_low_{{ minutes }}m
+            > entry_price * {{ cost_factor }} * (1 + {{ var('label_down') }})
+            then true
+    end
+{%- endmacro %}

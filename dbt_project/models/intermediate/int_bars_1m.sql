@@ -1,0 +1,42 @@
+{# One row per (symbol, bar_at): the bar that counts where providers overlap, in its segment of its
+   session. A bar outside every segment has no row here (marts.data_quality counts it). #}
+with bars as (select * from {{ ref('stg_bars_1m') }}),
+
+calendar as (select * from {{ ref('int_sessions') }}),
+
+resolved as (
+    select *
+    from bars
+    qualify
+        row_number() over (
+            partition by symbol, session_date, bar_at order by {{ best_provider_first() }}
+        ) = 1
+),
+
+segmented as (
+    select
+        resolved.symbol,
+        resolved.session_date,
+        case
+            when resolved.bar_at < calendar.open_at then 'PRE'
+            when resolved.bar_at < calendar.close_at then 'RTH'
+            else 'POST'
+        end as session_segment,
+        resolved.bar_at,
+        resolved.bar_at + interval 1 minute as available_at,
+        date_diff('minute', calendar.open_at, resolved.bar_at)::integer as minute_of_session,
+        resolved.open,
+        resolved.high,
+        resolved.low,
+        resolved.close,
+        resolved.volume,
+        resolved.landed_at
+    from resolved
+    inner join calendar
+        on
+            resolved.session_date = calendar.session_date
+            and resolved.bar_at >= calendar.pre_open_at
+            and resolved.bar_at < calendar.post_close_at
+)
+
+select * from segmented

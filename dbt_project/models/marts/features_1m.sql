@@ -1,0 +1,90 @@
+{# One row per (symbol, bar_at) of every bar in a segment: the features as of the bar's close. The one
+   definition that training, the live service, replays and tests all read. #}
+with bars as (select * from {{ ref('int_bars_1m_lagged') }}),
+
+daily_state as (select * from {{ ref('int_daily_state') }}),
+
+usual_volume as (select * from {{ ref('int_usual_volume_by_minute') }}),
+
+session_opens as (select * from {{ ref('int_session_opens') }}),
+
+spread_marks as (select * from {{ ref('int_spread_marks') }}),
+
+windowed as (
+    select
+        *,
+        (high + low + close) / 3 as typical_price,
+        sum(volume) over so_far as volume_so_far,
+        sum(close * volume) over so_far as dollar_volume_so_far,
+        sum(typical_price * volume) over so_far as typical_dollars_so_far,
+        max(high) over before_this_bar as high_before,
+        count(*) over base as base_bars,
+        max(high) over base as base_high,
+        min(low) over base as base_low,
+        count(previous_close) over half_hour as return_count,
+        sum(ln(close / previous_close) ** 2) over half_hour as squared_returns
+    from bars
+    window
+        so_far as (
+            partition by symbol, session_date, session_segment
+            order by minute_of_session rows unbounded preceding
+        ),
+        before_this_bar as (
+            partition by symbol, session_date, session_segment
+            order by minute_of_session rows between unbounded preceding and 1 preceding
+        ),
+        base as (
+            partition by symbol, session_date, session_segment
+            order by minute_of_session range between 30 preceding and 1 preceding
+        ),
+        half_hour as (
+            partition by symbol, session_date, session_segment
+            order by minute_of_session range between 30 preceding and current row
+        )
+),
+
+features as (
+    select
+        bars.symbol,
+        bars.session_date,
+        bars.session_segment,
+        bars.bar_at,
+        bars.available_at,
+        bars.open,
+        bars.high,
+        bars.low,
+        bars.close,
+        bars.volume,
+        {{ safe_divide('bars.volume', 'usual_volume.usual_volume') }} as rvol_1m,
+        {{ safe_divide('bars.volume_so_far', 'usual_volume.usual_volume_so_far') }} as rvol_day,
+        case when bars.base_bars >= 10 then bars.base_high / bars.base_low - 1 end as base_range,
+        bars.close / bars.previous_close - 1 as move_prev,
+        spread_marks.spread_est,
+        {{ safe_divide('bars.typical_dollars_so_far', 'bars.volume_so_far') }} as vwap,
+        bars.close / vwap - 1 as vwap_distance,
+        case
+            when bars.session_segment != 'PRE'
+                then session_opens.session_open / daily_state.previous_close - 1
+        end as gap,
+        bars.close / daily_state.previous_close - 1 as change_from_prev_close,
+        bars.high_before / daily_state.previous_close - 1 as prior_high_gain,
+        daily_state.atr5_pct,
+        daily_state.pump_days_60d,
+        {{ safe_divide('base_range', 'daily_state.atr5_pct') }} as range_atr,
+        bars.minute_of_session as minutes_since_open,
+        ln(1 + bars.dollar_volume_so_far) as log_dollar_volume,
+        case when bars.return_count >= 10 then sqrt(bars.squared_returns) end as realized_vol_30m
+    from windowed as bars
+    left join daily_state using (symbol, session_date)
+    left join usual_volume
+        using (symbol, session_date, session_segment, minute_of_session)
+    left join session_opens using (symbol, session_date)
+    left join spread_marks
+        on
+            bars.symbol = spread_marks.symbol
+            and bars.session_date = spread_marks.session_date
+            and bars.session_segment = spread_marks.session_segment
+            and {{ spread_mark('bars.minute_of_session') }} = spread_marks.mark_minute
+)
+
+select * from features

@@ -1,0 +1,47 @@
+{# One row per row of features_1m: the state of the symbol as of that bar, by marts.signal_rules. The
+   spread is the quoted one where a quote is younger than 60 s, else the estimated one. #}
+with features as (select * from {{ ref('features_1m') }}),
+
+quotes as (
+    select
+        symbol,
+        quoted_at,
+        (ask - bid) / ((ask + bid) / 2) as quoted_spread
+    from {{ ref('stg_quotes') }}
+    where bid > 0 and ask >= bid
+),
+
+rules as (select * from {{ ref('signal_rules') }}),
+
+with_spread as (
+    select
+        features.*,
+        features.available_at - quotes.quoted_at < interval 60 seconds as has_fresh_quote,
+        case when has_fresh_quote then quotes.quoted_spread else features.spread_est end as spread,
+        case when has_fresh_quote then 'quoted' else 'estimated' end as spread_source
+    from features
+    asof left join quotes
+        on
+            features.symbol = quotes.symbol
+            and features.available_at >= quotes.quoted_at
+),
+
+gates as (
+    select
+        with_spread.* exclude (has_fresh_quote),
+        coalesce(gap >= rules.gap_min or prior_high_gain >= rules.gap_min, false) as is_pumped,
+        coalesce(is_pumped and base_range <= rules.base_range_max, false) as is_base,
+        {{ entry_gate() }} as is_entry,
+        {{ entry_gate('candidate_') }} as is_candidate,
+        case
+            when is_entry and is_pumped then 'RePump'
+            when is_entry then 'FirstPump'
+            when is_base then 'Base'
+            when is_pumped then 'Pumped'
+            else 'Idle'
+        end as state
+    from with_spread
+    cross join rules
+)
+
+select * from gates

@@ -1,0 +1,67 @@
+"""Publishing: after a good `dbt run` or `dbt build` the warehouse becomes a new read-only snapshot.
+
+dbt loads this module as a plugin (dbt_project/profiles.yml), whoever runs it and from where, and
+calls `publish_snapshot()` at the end of a good run (dbt_project/macros/publish_snapshot.sql).
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import duckdb
+from dbt.adapters.duckdb.plugins import BasePlugin
+
+from ingest.warehouse import RAW_SCHEMA
+
+KEPT_VERSIONS = 3
+
+
+def publish(warehouse: Path) -> Path:
+    """Copy the checkpointed file `warehouse` to a new version and switch the link to it.
+
+    Returns the new version's path. A reader that has an older version open keeps it; the newest
+    KEPT_VERSIONS files stay on disk. The switch is one rename, so there is always a snapshot.
+    """
+    folder = warehouse.parent / "published"
+    folder.mkdir(exist_ok=True)
+    versions = sorted(folder.glob("warehouse_v*.duckdb"))
+    number = int(versions[-1].stem.removeprefix("warehouse_v")) + 1 if versions else 1
+    version = folder / f"warehouse_v{number:06d}.duckdb"
+    partial = folder / f"{version.name}.partial"
+    shutil.copyfile(warehouse, partial)
+    partial.chmod(0o444)
+    partial.rename(version)
+    link = folder / "next_link"
+    link.unlink(missing_ok=True)
+    link.symlink_to(version.name)
+    link.replace(folder / "warehouse.duckdb")
+    for old in versions[: max(0, len(versions) + 1 - KEPT_VERSIONS)]:
+        old.unlink()
+    return version
+
+
+class Plugin(BasePlugin):
+    """Gives dbt's connection the raw tables and the function `publish_snapshot()`."""
+
+    def update_connection_config(self, creds, config) -> None:  # type: ignore[no-untyped-def]
+        """Make the folder of the database, so that a first run works."""
+        Path(creds.path).parent.mkdir(parents=True, exist_ok=True)
+
+    def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
+        """Create what is missing of the raw tables, and the SQL function."""
+        conn.execute("set TimeZone = 'UTC'")
+        conn.execute(RAW_SCHEMA)
+        assert self.creds is not None
+        path = Path(self.creds.path).resolve()
+
+        def publish_snapshot() -> str:
+            return str(publish(path))
+
+        known = conn.execute(
+            "select count(*) from duckdb_functions() where function_name = 'publish_snapshot'"
+        ).fetchall()
+        if known == [(0,)]:  # dbt configures a connection again after a failed attempt
+            conn.create_function(
+                "publish_snapshot", publish_snapshot, [], "VARCHAR", side_effects=True
+            )
