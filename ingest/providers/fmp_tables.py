@@ -1,0 +1,172 @@
+"""FMP's rows as tables with the columns of the raw tables. Pure: rows in, Arrow out."""
+
+from __future__ import annotations
+
+import math
+from datetime import date, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Rows = list[dict[str, Any]]
+
+NEW_YORK = ZoneInfo("America/New_York")
+STAMP = pa.timestamp("us")
+
+
+def _number(value: Any) -> float | None:
+    """Return a number that may have come as a string; None for what is none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return None if math.isnan(number) else number
+
+
+def _numbers(rows: Rows, key: str) -> pa.Array:
+    return pa.array([_number(row.get(key)) for row in rows], pa.float64())
+
+
+def _texts(rows: Rows, key: str) -> pa.Array:
+    values = (row.get(key) for row in rows)
+    return pa.array([None if v is None or v == "" else str(v) for v in values], pa.string())
+
+
+def _flags(rows: Rows, key: str) -> pa.Array:
+    values = (row.get(key) for row in rows)
+    return pa.array([v if isinstance(v, bool) else None for v in values], pa.bool_())
+
+
+def _dates(rows: Rows, key: str) -> pa.Array:
+    return _parsed(_texts(rows, key), "%Y-%m-%d").cast(pa.date32())
+
+
+def _parsed(texts: pa.Array, layout: str) -> pa.Array:
+    return pc.strptime(texts, format=layout, unit="us", error_is_null=True)
+
+
+def _epochs(rows: Rows, key: str, per_second: int) -> pa.Array:
+    """Return naive UTC stamps of unix times in units of 1/`per_second` second."""
+    values = (_number(row.get(key)) for row in rows)
+    micros = [
+        int(v * 1_000_000 / per_second) if v is not None and math.isfinite(v) else None
+        for v in values
+    ]
+    return pa.array(micros, pa.int64()).cast(STAMP)
+
+
+def _bars(rows: Rows, names: dict[str, str]) -> dict[str, pa.Array]:
+    return {column: _numbers(rows, key) for column, key in names.items()}
+
+
+def minute_bars(rows: Rows, symbol: str, session_date: date) -> tuple[pa.Table, int]:
+    """Return the bars of `session_date`, oldest first, and how many rows were of other dates.
+
+    Stamps come as New York wall clock and become UTC: one offset holds for a whole session, as the
+    clocks change on Sundays. A row without a readable stamp keeps a null, to be rejected on
+    landing. Of two rows with one stamp the later in the answer comes last, and so counts.
+    """
+    texts = _texts(rows, "date")
+    stamps = _parsed(texts, "%Y-%m-%d %H:%M:%S")
+    offset = datetime.combine(session_date, time(12), NEW_YORK).utcoffset()
+    bars = pa.table(
+        {
+            "symbol": pa.array([symbol] * len(rows), pa.string()),
+            "session_date": pa.array([session_date] * len(rows), pa.date32()),
+            "bar_at": pc.subtract(stamps, pa.scalar(offset, pa.duration("us"))),
+            **_bars(rows, {c: c for c in ("open", "high", "low", "close", "volume")}),
+        }
+    )
+    dates = stamps.cast(pa.date32(), safe=False)
+    asked = pc.fill_null(pc.equal(dates, pa.scalar(session_date)), fill_value=True)
+    kept = bars.filter(asked).sort_by("bar_at")  # a stable sort
+    return kept, len(rows) - kept.num_rows
+
+
+def daily_bars(rows: Rows, symbol: str) -> pa.Table:
+    """Return raw.bars_1d rows from `non-split-adjusted`: prices as traded despite their names."""
+    adjusted = {c: f"adj{c.capitalize()}" for c in ("open", "high", "low", "close")}
+    return pa.table(
+        {
+            "symbol": pa.array([symbol] * len(rows), pa.string()),
+            "session_date": _dates(rows, "date"),
+            **_bars(rows, {**adjusted, "volume": "volume"}),
+        }
+    )
+
+
+def profiles(rows: Rows, as_of_date: date, *, market_cap: str, exchange: str) -> pa.Table:
+    """Return raw.profiles rows; `exchange` names the key of the short code ("NASDAQ")."""
+    return pa.table(
+        {
+            "symbol": _texts(rows, "symbol"),
+            "as_of_date": pa.array([as_of_date] * len(rows), pa.date32()),
+            "company_name": _texts(rows, "companyName"),
+            "market_cap": _numbers(rows, market_cap),
+            "price": _numbers(rows, "price"),
+            "exchange": _texts(rows, exchange),
+            "sector": _texts(rows, "sector"),
+            "industry": _texts(rows, "industry"),
+            "country": _texts(rows, "country"),
+            "is_etf": _flags(rows, "isEtf"),
+            "is_fund": _flags(rows, "isFund"),
+            "is_adr": _flags(rows, "isAdr"),
+            "is_actively_trading": _flags(rows, "isActivelyTrading"),
+        }
+    )
+
+
+def splits(rows: Rows) -> pa.Table:
+    """Return raw.splits rows: a 2:1 split has numerator 2 and denominator 1."""
+    return pa.table(
+        {
+            "symbol": _texts(rows, "symbol"),
+            "split_date": _dates(rows, "date"),
+            "numerator": _numbers(rows, "numerator"),
+            "denominator": _numbers(rows, "denominator"),
+        }
+    )
+
+
+def quotes(rows: Rows) -> pa.Table:
+    """Return raw.quotes rows (bid and ask), and the day's `volume` so far beside them."""
+    return pa.table(
+        {
+            "symbol": _texts(rows, "symbol"),
+            "quoted_at": _epochs(rows, "timestamp", per_second=1000),
+            "bid": _numbers(rows, "bidPrice"),
+            "ask": _numbers(rows, "askPrice"),
+            "bid_size": _numbers(rows, "bidSize"),
+            "ask_size": _numbers(rows, "askSize"),
+            "volume": _numbers(rows, "volume"),
+        }
+    )
+
+
+def last_trades(rows: Rows) -> pa.Table:
+    """Return symbol, price, volume (the session's so far) and traded_at of full quotes.
+
+    Outside regular hours they are those of the session before.
+    """
+    return pa.table(
+        {
+            "symbol": _texts(rows, "symbol"),
+            "price": _numbers(rows, "price"),
+            "volume": _numbers(rows, "volume"),
+            "traded_at": _epochs(rows, "timestamp", per_second=1),
+        }
+    )
+
+
+def market_hours(rows: Rows) -> pa.Table:
+    """Return exchange, opening_hour, closing_hour ("09:30 AM -04:00" or "CLOSED"), is_open."""
+    return pa.table(
+        {
+            "exchange": _texts(rows, "exchange"),
+            "opening_hour": _texts(rows, "openingHour"),
+            "closing_hour": _texts(rows, "closingHour"),
+            "is_open": _flags(rows, "isMarketOpen"),
+        }
+    )
