@@ -153,15 +153,18 @@ def _levels(
 ) -> tuple[Floats, Floats, Floats]:
     """Return the level before, at the open and at the close of each session.
 
-    The level follows `drift`, loosely: what is not planned pulls it back there.
+    The level follows `drift`, loosely: what is not planned pulls it back there, and pays for what
+    the plans gain on average.
     """
     before, opening, closing = [], [], []
-    level = float(drift[0]) if len(drift) else 0.0
+    planned_gain = float(np.mean((overnight + intraday) * is_planned))
+    drift = drift - planned_gain / PULL
+    level = float(drift[0])
     rows = zip(overnight.tolist(), intraday.tolist(), drift.tolist(), is_planned.tolist(), strict=True)
     for night, day, target, planned in rows:
         before.append(level)
         opening.append(level + night)
-        pull = 0.0 if planned else PULL * min(max(target - level, -0.8), 0.8)
+        pull = 0.0 if planned else PULL * min(max(target - level, -2.0), 2.0)
         level += night + day + pull
         closing.append(level)
     return np.array(before), np.array(opening), np.array(closing)

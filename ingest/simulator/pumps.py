@@ -73,8 +73,8 @@ def make_plans(
     )
     breakout = np.floor(leg_end + base)
     quality = _quality(u, np.where(is_a, u[0], u[1]))
-    goes_on = u[9] < np.where(is_spike, 0.35, _odds(-0.35 + 1.5 * quality))
-    goes_on_again = u[15] < _odds(-0.7 + 1.0 * quality)
+    goes_on = u[9] < np.where(is_spike, 0.35, _odds(-0.9 + 1.7 * quality))
+    goes_on_again = u[15] < _odds(-1.0 + 1.2 * quality)
     jumps = ~is_d
     jumps_again = jumps & ~is_spike & (u[12] < 0.5)
     jump = np.where(jumps, 0.034 + 0.028 * u[8] + 0.5 * spread, 0.0)
@@ -92,7 +92,8 @@ def make_plans(
     steps = [gap, 0 * gap, leg, 0.014 * (u[5] - 0.6), jump, run, settle, 0.012 * (u[19] - 0.5)]
     steps += [jump_again, run_again]
     level = np.cumsum(np.stack(steps, 1), axis=1)
-    close = level[:, -1] - np.maximum(level[:, -1], 0.0) * 0.6 * u[16] * is_d - 0.02 * (u[19] - 0.4)
+    fade = np.where(is_spike, 0.3, 0.25 + 0.65 * u[19])
+    close = level[:, -1] - fade * np.maximum(level[:, -1], 0.0)
     return Plans(
         shape=shape,
         minute=minute,
