@@ -54,8 +54,7 @@ state as (
         log10(nullif(features.dollar_volume_20d, 0)) as log10_dollar_volume,
         features.atr5_pct,
         features.pump_days_60d,
-        features.relative_volume,
-        features.edge_21d
+        features.relative_volume
     from spine_with_factors
     asof inner join features
         on

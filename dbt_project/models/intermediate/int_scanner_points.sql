@@ -11,6 +11,7 @@ with passing as (
         {{ input }}::double as {{ input }}{{ ',' if not loop.last }}
         {%- endfor %}
     from {{ ref('int_scanner_inputs') }}
+    left join {{ ref('int_scanner_spreads') }} using (symbol, session_date)
     where failed_step is null
 ),
 

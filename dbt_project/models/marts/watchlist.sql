@@ -3,6 +3,8 @@ with scores as (select * from {{ ref('int_scanner_scores') }}),
 
 inputs as (select * from {{ ref('int_scanner_inputs') }}),
 
+spreads as (select * from {{ ref('int_scanner_spreads') }}),
+
 ranked as (
     select
         scores.session_date,
@@ -25,9 +27,10 @@ ranked as (
         inputs.pump_days_60d,
         inputs.relative_volume,
         inputs.dollar_volume_20d,
-        inputs.edge_21d
+        spreads.edge_21d
     from scores
     inner join inputs using (session_date, symbol)
+    left join spreads using (session_date, symbol)
     where scores.score >= {{ var('score_min') }}
 )
 
