@@ -152,6 +152,10 @@ class CallBudget:
         """Wake every waiting call with StoppedError, and refuse further ones."""
         self._stopped.set()
 
+    def resume(self) -> None:
+        """Let calls through again after stop()."""
+        self._stopped.clear()
+
     @property
     def calls_used(self) -> int:
         """Calls in the plan's current window."""
