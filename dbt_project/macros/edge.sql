@@ -68,7 +68,10 @@
         case
             when v1 + v2 > 0 then (v2 * e1 + v1 * e2) / (v1 + v2) else (e1 + e2) / 2
         end as s2,
-        case when bar_count >= {{ min_bars }} and sum_tau >= 2 then sqrt(greatest(s2, 0)) end
-            as spread
+        {# s2 is asked for by name: greatest(null, 0) is 0 #}
+        case
+            when bar_count >= {{ min_bars }} and sum_tau >= 2 and s2 is not null
+                then sqrt(greatest(s2, 0))
+        end as spread
     from {{ relation }}
 {%- endmacro %}

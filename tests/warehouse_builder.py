@@ -1,0 +1,141 @@
+"""Warehouses for tests: landed from a generated market or from real bars, built by dbt as users do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from datetime import date, datetime, time
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from ingest.calendar import market_calendar
+from ingest.settings import ROOT
+from ingest.simulator.generated import GeneratedMarket
+from ingest.warehouse import land, open_warehouse
+
+REAL = ROOT.parent / "shared" / "real"
+needs_real_bars = pytest.mark.skipif(
+    not REAL.exists(), reason="needs real bars in ../shared/real, which are not shipped"
+)
+
+
+def run_dbt(data_dir: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run dbt on the databases in `data_dir`; its output is in the error where it fails."""
+    # A target folder of its own, so that parallel runs and `dbt run --vars` don't share a cache.
+    environment = os.environ | {
+        "DATA_DIR": str(data_dir),
+        "DBT_TARGET_PATH": str(data_dir / "target"),
+        "DBT_LOG_PATH": str(data_dir / "logs"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "dbt.cli.main", *arguments, "--project-dir", "dbt_project"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    if check and done.returncode:
+        raise AssertionError(done.stdout[-4000:] + done.stderr[-2000:])
+    return done
+
+
+def as_arrow(query: str, **parameters: object) -> pa.Table:
+    """Return the rows of a query over files."""
+    connection = duckdb.connect()
+    return connection.sql(query, params=parameters or None).to_arrow_table()
+
+
+def land_calendar(connection: duckdb.DuckDBPyConnection, first: date, last: date) -> None:
+    """Land the sessions from first to last, as of long before any bar."""
+    sessions = market_calendar(first, last)
+    land(connection, "market_calendar", sessions, provider="test", landed_at=datetime(2000, 1, 1))
+
+
+def land_generated(
+    path: Path, market: GeneratedMarket, symbols: Iterable[str], first: date, last: date
+) -> None:
+    """Land the symbols' profiles, splits, daily and minute bars from first to last, landed after it."""
+    landed_at = datetime.combine(date.fromordinal(last.toordinal() + 1), time(2))
+    with open_warehouse(path) as connection:
+        land_calendar(connection, date(2024, 1, 2), date(last.year + 1, 6, 30))
+        dates = [row[0] for row in connection.execute(
+            "select session_date from raw.market_calendar where session_date between $a and $b"
+            " order by 1", {"a": first, "b": last}).fetchall()]
+        for symbol in symbols:
+            for session_date in dates:
+                _land_bars(connection, "bars_1m", symbol, market.minutes(symbol, session_date),
+                           landed_at, session_date)
+            daily = market.daily(symbol, date(2024, 1, 2), last)
+            _land_bars(connection, "bars_1d", symbol, daily, landed_at)
+            _land_profile(connection, market, symbol, first, landed_at)
+            splits = [s for s in market.splits(symbol) if s.split_date <= last]
+            if splits:
+                rows = pa.Table.from_pylist([vars(split) for split in splits])
+                land(connection, "splits", rows, provider="fmp", landed_at=landed_at)
+
+
+def _land_profile(
+    connection: duckdb.DuckDBPyConnection,
+    market: GeneratedMarket,
+    symbol: str,
+    first: date,
+    landed_at: datetime,
+) -> None:
+    profile = market.profile(symbol)
+    assert profile is not None
+    bars = market.daily(symbol, date(2024, 1, 2), first)
+    price = float(bars["close"][-1]) if len(bars) else 1.0
+    row = {
+        "symbol": symbol,
+        "as_of_date": date(2024, 2, 1),
+        "company_name": profile.company_name,
+        "exchange": profile.exchange,
+        "is_etf": profile.is_etf,
+        "is_fund": profile.is_fund,
+        "is_actively_trading": True,
+        "price": price,
+        "market_cap": market.market_cap(symbol, first, price),
+    }
+    land(connection, "profiles", pa.Table.from_pylist([row]), provider="fmp", landed_at=landed_at)
+
+
+def _land_bars(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    symbol: str,
+    bars: object,
+    landed_at: datetime,
+    session_date: date | None = None,
+) -> None:
+    columns = {name: bars[name] for name in bars.dtype.names}  # type: ignore[attr-defined]
+    count = len(next(iter(columns.values())))
+    if not count:
+        return
+    columns["symbol"] = pa.array([symbol] * count)
+    if session_date:
+        columns["session_date"] = pa.array([session_date] * count)
+    land(connection, table, pa.table(columns), provider="fmp", landed_at=landed_at)
+
+
+def land_real(path: Path, year: int, symbols: list[str]) -> None:
+    """Land real bars of the symbols (facts in shared/real/README.md), landed after the last."""
+    landed_at = datetime(year + 1, 1, 1)
+    minute_query = f"""
+        select symbol, bar_at, open, high, low, close, volume,
+            ((bar_at at time zone 'UTC') at time zone 'America/New_York')::date as session_date
+        from '{REAL}/minute_{year}.parquet' where symbol in (select unnest($symbols))"""
+    daily_query = f"""
+        select * rename (date as session_date) from '{REAL}/daily_{year}.parquet'
+        where symbol in (select unnest($symbols))"""
+    with open_warehouse(path) as connection:
+        land_calendar(connection, date(year - 1, 1, 3), date(year + 1, 12, 30))
+        for table, query in (("bars_1m", minute_query), ("bars_1d", daily_query)):
+            rows = as_arrow(query, symbols=symbols)
+            land(connection, table, rows, provider="import", landed_at=landed_at)
