@@ -31,8 +31,8 @@ SECTORS = (
     ("Communication Services", "Internet Content & Information"),
 )
 
-_FIRST = "Amber Boreal Cobalt Delta Ember Fathom Granite Harbor Indigo Juniper Kestrel Lumen".split()
-_SECOND = "Ridge Genomics Robotics Minerals Mobility Therapeutics Networks Energy Foods Labs".split()
+_FIRST = "Amber Boreal Cobalt Delta Ember Fathom Granite Harbor Indigo Juniper Kestrel Lumen"
+_SECOND = "Ridge Genomics Robotics Minerals Mobility Therapeutics Networks Energy Foods Labs"
 _ENDINGS = ("Inc.", "Corporation", "Holdings, Inc.", "Group Ltd.", "Technologies, Inc.")
 
 
@@ -122,10 +122,13 @@ def make_profiles(seed: int, company: Company) -> tuple[list[Profile], list[Symb
     edges = [0, *range(phase or 1, len(sessions()), LIFE_SESSIONS)]
     dates = [sessions()[edge].session_date for edge in edges]
     is_renamed = (company.slot // len(KINDS)) % 3 == 2
-    profiles = [
-        _profile(seed, company, era, dates[0 if is_renamed else era], *_life(dates, era, is_renamed))
-        for era in range(len(dates))
-    ]
+    profiles = []
+    for era, (start, end) in enumerate(zip(dates, [*dates[1:], None], strict=True)):
+        if is_renamed:
+            life = {"ipo_date": dates[0], "known_from": start, "renamed_on": end}
+        else:
+            life = {"ipo_date": start, "delisted_date": end}
+        profiles.append(_profile(seed, company, era, **life))
     if not is_renamed:
         return profiles, []
     pairs = zip(profiles, profiles[1:], dates[1:], strict=False)
@@ -134,15 +137,11 @@ def make_profiles(seed: int, company: Company) -> tuple[list[Profile], list[Symb
     ]
 
 
-def _life(dates: list[date], era: int, is_renamed: bool) -> tuple[date, date | None, date | None]:
-    end = dates[era + 1] if era + 1 < len(dates) else None
-    return (dates[era], None, end) if is_renamed else (dates[era], end, None)
-
-
 def _profile(
     seed: int,
     company: Company,
     era: int,
+    *,
     ipo_date: date | None = None,
     known_from: date | None = None,
     delisted_date: date | None = None,
@@ -183,7 +182,9 @@ def symbol_name(seed: int, company: Company, era: int) -> str:
 
 
 def _name(rng: np.random.Generator, kind: str, is_test_issue: bool) -> str:
-    first, second = (words[int(rng.integers(len(words)))] for words in (_FIRST, _SECOND))
+    first, second = (
+        words[int(rng.integers(len(words)))] for words in (_FIRST.split(), _SECOND.split())
+    )
     if is_test_issue:
         return "NASDAQ TEST STOCK"
     if kind == "etf":

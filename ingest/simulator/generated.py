@@ -7,12 +7,14 @@ from datetime import date
 from functools import cached_property, lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from ingest.simulator.companies import Company, make_company, make_profiles
 from ingest.simulator.market import BARS_1D, BARS_1M, Bars, Profile, Split, SymbolChange
 from ingest.simulator.minutes import make_minutes
 from ingest.simulator.paths import DailyPath, assign_runs, make_path
 from ingest.simulator.sessions import first_index, last_index, session_dates, sessions
+from ingest.simulator.stretches import Day
 
 KEPT_SESSIONS = 512
 """Symbol-sessions of minutes kept in memory (46 KB each)."""
@@ -41,7 +43,7 @@ class GeneratedMarket:
         self._minutes = lru_cache(maxsize=KEPT_SESSIONS)(self._make_minutes)
 
     @cached_property
-    def _runs(self) -> dict[int, np.ndarray]:  # type: ignore[type-arg] # shapes vary
+    def _runs(self) -> dict[int, npt.NDArray[np.str_]]:
         return assign_runs(self.seed, self._companies)
 
     @cached_property
@@ -103,11 +105,8 @@ class GeneratedMarket:
         return self._minutes(line.company.slot, index)
 
     def _make_minutes(self, slot: int, index: int) -> Bars:
-        company = self._companies[slot]
-        rng = np.random.default_rng([self.seed, 5, slot, index])
-        bars = make_minutes(
-            self._path(slot), index, sessions()[index], company.sigma, company.spread, rng
-        )
+        day = Day(self._companies[slot], self._path(slot), index, sessions()[index])
+        bars = make_minutes(day, np.random.default_rng([self.seed, 5, slot, index]))
         bars.setflags(write=False)
         return bars
 

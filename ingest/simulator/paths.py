@@ -88,7 +88,10 @@ def make_path(seed: int, company: Company, runs: npt.NDArray[np.str_] | None) ->
         intraday[at] = plans.level[:, -1] - plans.level[:, 0]
         turnover[at] = noise[at] * plans.day_volume
     before, opening, closing = _levels(overnight, intraday, drift, is_planned)
-    high, low = np.maximum(opening, closing) + extremes[0], np.minimum(opening, closing) - extremes[1]
+    high, low = (
+        np.maximum(opening, closing) + extremes[0],
+        np.minimum(opening, closing) - extremes[1],
+    )
     if plans is not None:
         margin = 0.5 * company.spread + 0.003
         high[at] = before[at] + plans.level.max(axis=1) + margin
@@ -112,10 +115,8 @@ def make_path(seed: int, company: Company, runs: npt.NDArray[np.str_] | None) ->
     )
 
 
-def _splits(
-    company: Company, count: int
-) -> tuple[npt.NDArray[np.int64], Floats, Floats, Floats]:
-    """Return split sessions, what splits did to the level so far, the drift they answer, their sum."""
+def _splits(company: Company, count: int) -> tuple[npt.NDArray[np.int64], Floats, Floats, Floats]:
+    """Return split sessions, what splits have added to the level, its drift, the sum of both."""
     zeros = np.zeros(count)
     if company.split is None:
         return np.empty(0, dtype=np.int64), zeros, zeros, zeros
@@ -160,7 +161,9 @@ def _levels(
     planned_gain = float(np.mean((overnight + intraday) * is_planned))
     drift = drift - planned_gain / PULL
     level = float(drift[0])
-    rows = zip(overnight.tolist(), intraday.tolist(), drift.tolist(), is_planned.tolist(), strict=True)
+    rows = zip(
+        overnight.tolist(), intraday.tolist(), drift.tolist(), is_planned.tolist(), strict=True
+    )
     for night, day, target, planned in rows:
         before.append(level)
         opening.append(level + night)

@@ -49,9 +49,7 @@ class Plans:
     """(n,) volume of RTH in usual sessions."""
 
 
-def make_plans(
-    draws: Floats, shape: npt.NDArray[np.str_], spread: float, minutes: Floats
-) -> Plans:
+def make_plans(draws: Floats, shape: npt.NDArray[np.str_], spread: float, minutes: Floats) -> Plans:
     """Return the plans of n days from (n, DRAWS) uniform numbers and their shapes.
 
     `minutes` (n,) is the length of each RTH: on half days what follows the break-out is squeezed.
@@ -84,10 +82,11 @@ def make_plans(
     run, run_again = np.where(jumps, run, -0.02), np.where(jumps_again, run_again, 0.0)
     settle = np.where(goes_on, -run * (0.2 + 0.4 * u[16]), -0.01)
 
-    waits = (
-        [1 + 0 * gap, np.where(goes_on, 4 + 11 * u[11], 2 + 7 * u[11]), 18 + 14 * u[13]]
-        + [np.floor(34 + 60 * u[13]), 1 + 0 * gap, np.where(goes_on_again, 4 + 9 * u[11], 5.0)]
-    )
+    one = np.ones_like(gap)
+    waits = [
+        *(one, np.where(goes_on, 4 + 11 * u[11], 2 + 7 * u[11]), 18 + 14 * u[13]),
+        *(np.floor(34 + 60 * u[13]), one, np.where(goes_on_again, 4 + 9 * u[11], 5.0)),
+    ]
     minute = np.stack([0 * gap, leg_start, leg_end, breakout, *_after(breakout, waits, minutes)], 1)
     steps = [gap, 0 * gap, leg, 0.014 * (u[5] - 0.6), jump, run, settle, 0.012 * (u[19] - 0.5)]
     steps += [jump_again, run_again]
@@ -100,7 +99,9 @@ def make_plans(
         level=np.column_stack([level, close]),
         sigma=_sigma(u, goes_on, goes_on_again),
         volume=_volume(u, jumps, jumps_again),
-        pre_run=np.column_stack([110 + 120 * u[2], 150 + 120 * u[2] + 50 * u[3], gap * (1 + 0.08 * u[1])]),
+        pre_run=np.column_stack(
+            [110 + 120 * u[2], 150 + 120 * u[2] + 50 * u[3], gap * (1 + 0.08 * u[1])]
+        ),
         halt_minute=_halts(u, is_b | is_c, is_a & goes_on, leg_start, breakout),
         day_volume=np.where(is_spike, 1.0 + 0.5 * u[17], 3.0 + 3.0 * u[17]),
     )
@@ -136,9 +137,7 @@ def _sigma(u: Floats, goes_on: npt.NDArray[np.bool_], again: npt.NDArray[np.bool
     )
 
 
-def _volume(
-    u: Floats, jumps: npt.NDArray[np.bool_], again: npt.NDArray[np.bool_]
-) -> Floats:
+def _volume(u: Floats, jumps: npt.NDArray[np.bool_], again: npt.NDArray[np.bool_]) -> Floats:
     one = np.ones_like(u[0])
     fading = 0.2 + 0.9 * u[6]
     burst = np.where(jumps, 7 + 14 * u[7], 1.5)

@@ -55,7 +55,9 @@ def sessions() -> tuple[Session, ...]:
     schedule = calendar().schedule
     opens = schedule["open"].dt.tz_localize(None)
     closes = schedule["close"].dt.tz_localize(None)
-    return tuple(_session(o.to_pydatetime(), c.to_pydatetime()) for o, c in zip(opens, closes))
+    return tuple(
+        _session(o.to_pydatetime(), c.to_pydatetime()) for o, c in zip(opens, closes, strict=True)
+    )
 
 
 def _session(open_at: datetime, close_at: datetime) -> Session:

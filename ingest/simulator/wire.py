@@ -11,7 +11,7 @@ from typing import Any
 
 def number(value: float) -> str:
     """Return `value` as JavaScript prints it: no `.0`, exponents only below 1e-6."""
-    if value != value:
+    if math.isnan(value):
         return "NaN"
     text = repr(float(value))
     if "e" not in text:

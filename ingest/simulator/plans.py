@@ -1,0 +1,73 @@
+"""FMP's plans: which paths a key may ask, how often, and how many bytes a month.
+
+The vendor's pages and users disagree about some paths, so the table is data: pass another Plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_FREE = frozenset(
+    {
+        "profile",
+        "quote",
+        "quote-short",
+        "aftermarket-quote",
+        "aftermarket-trade",
+        "historical-price-eod/full",
+        "historical-price-eod/light",
+        "historical-price-eod/non-split-adjusted",
+        "historical-price-eod/dividend-adjusted",
+        "splits",
+        "splits-calendar",
+        "exchange-market-hours",
+        "all-exchange-market-hours",
+        "holidays-by-exchange",
+    }
+)
+_STARTER = _FREE | {
+    "company-screener",
+    "actively-trading-list",
+    "stock-list",
+    "symbol-change",
+    "delisted-companies",
+}
+_PREMIUM = _STARTER | {
+    "batch-quote",
+    "batch-quote-short",
+    "batch-aftermarket-quote",
+    "batch-aftermarket-trade",
+    "historical-chart/1min",
+}
+_ULTIMATE = _PREMIUM | {"batch-exchange-quote", "eod-bulk", "profile-bulk"}
+
+GIGABYTE = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one subscription allows. None: without limit."""
+
+    name: str
+    endpoints: frozenset[str]
+    per_minute: int | None
+    per_day: int | None
+    bandwidth: int
+    """Bytes of answers in 30 days."""
+    symbol_count: int | None = None
+    """How many symbols (those of the largest companies) may be asked."""
+
+
+PLANS = {
+    "free": Plan("free", _FREE, None, 250, GIGABYTE // 2, symbol_count=43),
+    "starter": Plan("starter", _STARTER, 300, None, 20 * GIGABYTE),
+    "premium": Plan("premium", _PREMIUM, 750, None, 50 * GIGABYTE),
+    "ultimate": Plan("ultimate", _ULTIMATE, 3000, None, 150 * GIGABYTE),
+}
+
+
+def find_plan(name: str) -> Plan:
+    """Return the plan called `name`; ValueError where there is none."""
+    if name not in PLANS:
+        raise ValueError(f"plan is {name!r}: expected one of {', '.join(PLANS)}")
+    return PLANS[name]
