@@ -71,7 +71,7 @@ def read_features(connection: duckdb.DuckDBPyConnection) -> FeatureList:
         "where is_model_input order by ordinal"
     ).fetchall()
     hashes = {definition_hash for _, definition_hash in defined}
-    if len(hashes) != 1:
+    if len(hashes) != 1 or None in hashes:
         raise SnapshotError(
             f"marts.feature_definitions has {len(defined)} model inputs and {len(hashes)} "
             "definition hashes, expected one hash: run make features"

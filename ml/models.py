@@ -20,12 +20,10 @@ from ml.dataset import KEYS, Dataset, Fold, split
 PARAMS: dict[str, Any] = {
     "objective": "binary",
     "metric": "binary_logloss",  # a proper score: thr and calibration need probabilities
-    "learning_rate": 0.05,
+    "learning_rate": 0.1,
     "num_leaves": 15,  # neighbouring minutes look alike: small trees with large leaves
     "min_data_in_leaf": 50,
     "feature_fraction": 0.8,
-    "bagging_fraction": 0.8,
-    "bagging_freq": 1,
     "lambda_l2": 5.0,
     "seed": 7,
     "deterministic": True,
@@ -33,8 +31,8 @@ PARAMS: dict[str, Any] = {
     "num_threads": 2,
     "verbosity": -1,
 }
-MAX_ROUNDS = 2_000
-PATIENCE = 50
+MAX_ROUNDS = 1_000
+PATIENCE = 30
 """Rounds without a better validation loss before stopping."""
 
 CONTENDERS = ("lightgbm", "logistic", "rvol_1m", "base_rate")

@@ -12,32 +12,21 @@ earlier model stays as it is).
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
 
 import duckdb
 import lightgbm as lgb
 import pandas as pd
-import pyarrow as pa
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from ingest.clock import parse_clock
 from ingest.settings import Settings
-from ingest.warehouse import (
-    DatabaseLockedError,
-    DatabaseUnusableError,
-    land,
-    open_database,
-    open_warehouse,
-)
+from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError, open_database
 from ml import evaluate, registry, report
 from ml.dataset import (
     Dataset,
@@ -48,33 +37,11 @@ from ml.dataset import (
     reading,
     walk_forward,
 )
-from ml.models import CONTENDERS, PARAMS, FoldResult, fit_lightgbm, judge_fold, threshold
+from ml.models import CONTENDERS, FoldResult, fit_lightgbm, judge_fold, threshold
+from ml.runs import Options, Trained, decide_promotion, export_symbol_stats, record, save
 
 TOP_K = (5, 10)
 """Alerts per session that a person can follow."""
-
-PROVIDER = "ml"
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a training run was asked for."""
-
-    horizons: tuple[int, ...] = (30, 60)
-    all_bars: bool = False
-    folds: int = 5
-    embargo: int = 1
-    min_rows: int = 500
-
-
-@dataclass(frozen=True)
-class Trained:
-    """The final model of one horizon and the evidence for it."""
-
-    model: registry.PromotedModel
-    dataset: Dataset
-    out_of_fold: pd.DataFrame
-    metrics: dict[str, Any]
 
 
 def train_horizon(
@@ -113,89 +80,6 @@ def train_horizon(
     return Trained(model, dataset, out_of_fold, metrics)
 
 
-def decide_promotion(data_dir: Path, trained: Trained) -> tuple[bool, str]:
-    """Say whether `trained` becomes the promoted model of its horizon, and why.
-
-    A model that beats chance does. One that doesn't does too, so that there is a score at all, but
-    never in the place of a model that the live service can still use.
-    """
-    lead = trained.metrics["lead"]
-    unbeaten = [name for name in lead if not lead[name]["auc_95"][0] > 0]
-    if trained.metrics["is_better_than_chance"]:
-        if unbeaten:
-            return True, f"better than chance, but NOT SHOWN TO BEAT {', '.join(unbeaten)}"
-        return True, "better than chance and than every baseline"
-    try:
-        earlier = registry.load_promoted(data_dir, trained.model.horizon_minutes)
-    except registry.ModelFileError:
-        earlier = None
-    if earlier and earlier.definition_hash == trained.model.definition_hash:
-        return False, f"NOT SHOWN TO BEAT CHANCE: {earlier.run_id} stays in use"
-    return True, "NOT SHOWN TO BEAT CHANCE, used only as there is no usable model before it"
-
-
-def save(data_dir: Path, run_id: str, runs: list[Trained], options: Options) -> Path:
-    """Write models/<run_id>/: per horizon the model file, LightGBM's text and the scores of unseen
-    sessions; and metrics.json with all that is needed to repeat the run."""
-    files: dict[str, bytes] = {}
-    described: dict[str, Any] = {
-        "run_id": run_id,
-        "options": asdict(options),
-        "params": PARAMS,
-        "packages": registry.package_versions(),
-        "horizons": {},
-    }
-    for run in runs:
-        horizon, features = run.model.horizon_minutes, run.dataset.features
-        name = registry.model_name(horizon)
-        files[name] = registry.pack_model(run.model)
-        files[name.replace(".bin", ".txt")] = run.model.booster.model_to_string().encode()
-        files[f"out_of_fold_{horizon}m.parquet"] = _parquet(run.out_of_fold)
-        described["horizons"][str(horizon)] = {
-            "definition_hash": features.definition_hash,
-            "features": features.names,
-            "sessions": run.dataset.sessions,
-            "rows": len(run.dataset.rows),
-            "thr": run.model.thr,
-            **run.metrics,
-        }
-    files["metrics.json"] = registry.to_json(described)
-    return registry.save_run(data_dir / "models", run_id, files)
-
-
-def record(
-    warehouse: Path, runs: list[Trained], decisions: list[tuple[bool, str]], now: datetime
-) -> None:
-    """Land one row per horizon in raw.model_runs, holding the lock for that moment only."""
-    rows = [
-        {
-            "run_id": run.model.run_id,
-            "horizon_minutes": run.model.horizon_minutes,
-            "trained_at": now,
-            "definition_hash": run.model.definition_hash,
-            "feature_count": len(run.model.features),
-            "session_count": len(run.dataset.sessions),
-            "row_count": len(run.dataset.rows),
-            "thr": run.model.thr,
-            "metrics": registry.to_json(run.metrics).decode(),
-            "params": json.dumps(PARAMS),
-            "is_promoted": is_promoted,
-            "outcome": outcome,
-        }
-        for run, (is_promoted, outcome) in zip(runs, decisions, strict=True)
-    ]
-    with open_warehouse(warehouse) as connection:
-        land(connection, "model_runs", pa.Table.from_pylist(rows), provider=PROVIDER, landed_at=now)
-
-
-def export_symbol_stats(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Write marts.symbol_stats to `path`: a JSON list with an object per symbol."""
-    cursor = connection.execute("select * from marts.symbol_stats order by symbol")
-    names = [name for name, *_ in cursor.description or []]
-    stats = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    registry.replace_file(path, registry.to_json(stats))
-
-
 def run(settings: Settings, options: Options, console: Console) -> int:
     """Train, save, promote and record; return the exit status."""
     data_dir = settings.data_dir
@@ -212,7 +96,8 @@ def run(settings: Settings, options: Options, console: Console) -> int:
                 with report.progress(console, horizon, dataset) as on_step:
                     runs.append(train_horizon(dataset, run_id, options, on_step))
             except TooLittleDataError as error:
-                console.print(f"[bold red]No {horizon}-minute model:[/] {error}")
+                reason = f"[bold red]No {horizon}-minute model:[/] {escape(str(error))}"
+                Console(stderr=True).print(reason, soft_wrap=True)
     if runs:
         folder = save(data_dir, run_id, runs, options)
         decisions = [decide_promotion(data_dir, trained) for trained in runs]
@@ -222,8 +107,8 @@ def run(settings: Settings, options: Options, console: Console) -> int:
                     data_dir, folder / registry.model_name(trained.model.horizon_minutes)
                 )
             report.show(console, trained.model, trained.metrics, is_promoted, outcome)
+        console.print(f"Run {run_id} is in {folder}", soft_wrap=True)
         record(settings.warehouse_path, runs, decisions, now)
-        console.print(f"Run {run_id} is in {folder}")
     return 0 if len(runs) == len(options.horizons) else 2
 
 
@@ -269,12 +154,6 @@ def _gain(booster: lgb.Booster) -> dict[str, float]:
     return {name: float(value / max(gain.sum(), 1e-12)) for name, value in ranked}
 
 
-def _parquet(frame: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False)
-    return buffer.getvalue()
-
-
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -301,7 +180,7 @@ def main(
         SnapshotError, DatabaseLockedError, DatabaseUnusableError, ValidationError,
         ValueError, OSError, duckdb.Error,
     ) as error:  # fmt: skip
-        console.print(f"[bold red]Training failed:[/] {error}")
+        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
         status = 1
     raise typer.Exit(status)
 
