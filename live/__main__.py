@@ -1,0 +1,114 @@
+"""`python -m live serve` and `python -m live watch`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from ingest.clock import parse_clock
+from ingest.settings import Settings
+from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError
+from live.app import create_app
+from live.serving import (
+    StartError,
+    create_views,
+    fmp_feed,
+    listening_socket,
+    only_service,
+    serve_app,
+)
+from live.warehouse import SnapshotMissingError, open_live, snapshot_version
+from live.watch import WatchError, Watching
+from live.watch import watch as watch_signals
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+START_ERRORS = (
+    StartError,
+    SnapshotMissingError,
+    DatabaseLockedError,
+    DatabaseUnusableError,
+    ValueError,
+    OSError,
+)
+
+
+@app.command()
+def serve() -> None:
+    """Watch the market and serve signals until Ctrl-C or SIGTERM."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
+    )
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _serve(_settings())
+    except KeyboardInterrupt:  # before it served
+        print("stopped", file=sys.stderr)
+    except START_ERRORS as error:
+        _fail(str(error))
+    print("stopped", flush=True)
+    logging.shutdown()
+    os._exit(0)  # all is closed; a provider's answer may still be waited for in a thread
+
+
+def _serve(settings: Settings) -> None:
+    clock = parse_clock(settings.simulated_clock)
+    with only_service(settings.data_dir), listening_socket(settings) as listener:
+        snapshot_version(settings.published_path)
+        feed = fmp_feed(settings, clock)
+        print(f"creating the views of {settings.live_path.name} (dbt) …", flush=True)
+        create_views(settings)
+        with open_live(settings.live_path, settings.published_path) as warehouse:
+            service = create_app(settings, clock, feed, warehouse)
+            host, port = listener.getsockname()[:2]
+            print(f"live service: http://{host}:{port}  (Ctrl-C ends it)", flush=True)
+            serve_app(service, listener)
+
+
+@app.command()
+def watch(
+    url: Annotated[str | None, typer.Option(help="The service's WebSocket.")] = None,
+    since: Annotated[int | None, typer.Option(min=0, help="Show signals after this seq.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="End after this many signals.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, help="Give up after this many seconds.")
+    ] = None,
+) -> None:
+    """Show signals as they come."""
+    settings = _settings()
+    token = settings.live_token.get_secret_value() if settings.live_token else None
+    host = f"[{settings.live_host}]" if ":" in settings.live_host else settings.live_host
+    address = url or f"ws://{host}:{settings.live_port}/ws"
+    try:
+        watch_signals(Watching(address, since, count, timeout, token), Console())
+    except KeyboardInterrupt:
+        raise typer.Exit(0 if count is None else 130) from None
+    except WatchError as error:
+        _fail(str(error))
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        _fail(f"{name}: {first['msg']}; see .env.example")
+
+
+def _fail(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,331 @@
+"""Polling FMP within a call budget: one-minute bars only for symbols that seem to have traded.
+
+Shortly after each minute ends, one or two batch calls tell whose volume changed; only those are
+read. A read brings the symbol's whole day, so it brings revisions of earlier bars too; a symbol
+gone quiet is read again 3 and 8 minutes after its newest bar, as fresh bars are revised that long.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.budget import BudgetSpentError, StoppedError
+from ingest.clock import Clock
+from ingest.providers.errors import FetchRecord, NotInPlanError, ProviderError
+from ingest.providers.fmp import PROVIDER, Answer
+from live.feeds import EVERY_SYMBOL, Polled
+from live.sessions import Session
+
+log = logging.getLogger(__name__)
+
+MINUTE = timedelta(minutes=1)
+SETTLE = timedelta(seconds=15)
+"""How long after a minute's end volumes are still looked at: late prints, late publication."""
+BEFORE_MARK = timedelta(seconds=10)
+"""How long before a minute's end quotes are fetched, so that its close has a fresh one."""
+REREADS = (timedelta(minutes=3), timedelta(minutes=8))
+TRIES_PER_MINUTE = 2
+CALLS_PER_MINUTE = 100
+TRADES, QUOTES = "batch_quote", "batch_aftermarket_quote"
+
+
+class Client(Protocol):
+    """What the feed needs of ingest.providers.fmp.FmpClient."""
+
+    def minute_bars(
+        self, symbol: str, session_date: date, extended: bool = True, *, recheck_first: bool = True
+    ) -> Answer:
+        """Return the bars of one session."""
+
+    def batch_quote(self, symbols: Sequence[str]) -> Answer:
+        """Return each symbol's volume of the regular session so far."""
+
+    def batch_aftermarket_quote(self, symbols: Sequence[str]) -> Answer:
+        """Return each symbol's bid, ask and volume of the day so far."""
+
+
+@dataclass
+class Watch:
+    """What is known of one symbol's bars, and when to ask for more."""
+
+    volumes: dict[str, float | None] = field(default_factory=dict)
+    active_to: datetime | None = None
+    """The last minute end at which it counts as having traded."""
+    newest_bar_at: datetime | None = None
+    read_at: datetime | None = None
+    tried_for: datetime | None = None
+    """The minute end that `tries` counts for."""
+    tries: int = 0
+    rereads: list[datetime] = field(default_factory=list)
+
+    def see_volume(self, source: str, volume: float | None, minute_end: datetime) -> None:
+        """Note the volume that `source` tells; a changed one means that it has traded.
+
+        It then counts as active for this minute and the next: a print may have been counted
+        while its bar was still forming.
+        """
+        if volume is not None and volume != self.volumes.get(source):
+            self.active_to = minute_end + MINUTE
+        self.volumes[source] = volume
+
+    def see_nothing(self, minute_end: datetime) -> None:
+        """Note that nobody tells its volume: it is read once a minute."""
+        self.active_to = None if self.tried_for == minute_end else minute_end
+
+    def urgency(self, minute_end: datetime) -> int | None:
+        """Return 0 (read at once) to 2, or None where there is no need to read now."""
+        tries = self.tries if self.tried_for == minute_end else 0
+        if self.read_at is None:
+            return 0 if tries < TRIES_PER_MINUTE else None
+        expected = minute_end - MINUTE
+        is_behind = self.newest_bar_at is None or self.newest_bar_at < expected
+        if self.active_to is not None and minute_end <= self.active_to and is_behind:
+            return 1 if tries < TRIES_PER_MINUTE else None
+        if self.rereads and self.rereads[0] <= minute_end and tries == 0:
+            return 2
+        return None
+
+    def start_read(self, minute_end: datetime) -> None:
+        """Note that it is being read."""
+        self.tries = self.tries + 1 if self.tried_for == minute_end else 1
+        self.tried_for = minute_end
+        self.rereads = [at for at in self.rereads if at > minute_end]
+
+    def finish_read(self, newest_bar_at: datetime | None, asked_at: datetime) -> None:
+        """Note what a read brought."""
+        self.read_at = asked_at
+        if newest_bar_at is not None and newest_bar_at != self.newest_bar_at:
+            self.newest_bar_at = newest_bar_at
+            self.rereads = [newest_bar_at + MINUTE + later for later in REREADS]
+
+
+class PollFeed:
+    """Polls FMP. `patience_seconds` (real) bounds how long a poll waits for slow answers; what is
+    later is collected by a later poll."""
+
+    provider = PROVIDER
+
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        *,
+        patience_seconds: float = 2.0,
+        workers: int = 8,
+        on_close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.notes: list[str] = []
+        self._client = client
+        self._clock = clock
+        self._patience_seconds = patience_seconds
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="poll")
+        self._on_close = on_close
+        self._closed = threading.Event()
+        self._calls: deque[datetime] = deque()
+        self._not_in_plan: set[str] = set()
+        self._failing: dict[str, str] = {}
+        self._start(None)
+
+    def _start(self, session: Session | None) -> None:
+        self._session = session
+        self._looks: dict[str, Future[Answer]] = {}
+        self._reads: dict[str, Future[Answer]] = {}
+        self._watches: dict[str, Watch] = {}
+        self._looked_at: datetime | None = None
+        self._paused_to: datetime | None = None
+
+    def close(self) -> None:
+        """Stop at once, a running poll too. May be called from any thread."""
+        self._closed.set()
+        self._on_close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def poll(self, session: Session, symbols: Sequence[str], now: datetime) -> Polled:
+        """Return what may have changed for `symbols` (at first the whole day so far)."""
+        if session != self._session:
+            self._start(session)
+        for symbol in symbols:
+            self._watches.setdefault(symbol, Watch())
+        minute_end = now.replace(second=0, microsecond=0)
+        polled = Polled()
+        self._look(symbols, now, minute_end, polled)
+        self._read(session, symbols, now, minute_end, polled)
+        polled.failures = {
+            key: why for key, why in self._failing.items() if key in (*symbols, *_WHOLE)
+        }
+        return polled
+
+    def _look(
+        self, symbols: Sequence[str], now: datetime, minute_end: datetime, polled: Polled
+    ) -> None:
+        """Ask for volumes and quotes where it is time."""
+        assert self._session is not None
+        is_new_minute = minute_end != self._looked_at
+        after_mark = is_new_minute or now < minute_end + SETTLE
+        if not symbols or not (after_mark or now >= minute_end + MINUTE - BEFORE_MARK):
+            return
+        self._looked_at = minute_end
+        wanted: dict[str, Callable[[], Answer]] = {
+            QUOTES: lambda: self._client.batch_aftermarket_quote(symbols)
+        }
+        if after_mark and self._session.segment_at(now) == "RTH":
+            wanted[TRADES] = lambda: self._client.batch_quote(symbols)
+        for source in self._not_in_plan:
+            wanted.pop(source, None)
+        for source, answer in self._run(self._looks, wanted, now, polled).items():
+            if source == QUOTES:
+                quotes = answer.table.drop_columns(["volume"])
+                polled.quotes.append(quotes.filter(pc.is_valid(quotes["quoted_at"])))
+            if after_mark:
+                names, volumes = (answer.table[c].to_pylist() for c in ("symbol", "volume"))
+                for symbol, volume in zip(names, volumes, strict=True):
+                    if symbol in self._watches:
+                        self._watches[symbol].see_volume(source, volume, minute_end)
+
+    def _read(
+        self,
+        session: Session,
+        symbols: Sequence[str],
+        now: datetime,
+        minute_end: datetime,
+        polled: Polled,
+    ) -> None:
+        """Read the symbols that are due, the most urgent and longest unread first."""
+        if now >= minute_end + SETTLE / 3:
+            self._see_who_is_unknown(session, symbols, now, minute_end)
+        is_paused = self._paused_to is not None and now < self._paused_to
+        due = sorted(
+            (urgency, self._watches[symbol].read_at or datetime.min, symbol)
+            for symbol in symbols
+            if symbol not in self._reads
+            and (urgency := self._watches[symbol].urgency(minute_end)) is not None
+        )
+        reads: dict[str, Callable[[], Answer]] = {}
+        for urgency, _, symbol in due[: 0 if is_paused else self._allowance(len(symbols), now)]:
+            self._watches[symbol].start_read(minute_end)
+            reads[symbol] = partial(
+                self._client.minute_bars,
+                symbol,
+                session.session_date,
+                recheck_first=urgency != 1,
+            )
+        self._collect(self._run(self._reads, reads, now, polled), polled)
+
+    def _see_who_is_unknown(
+        self, session: Session, symbols: Sequence[str], now: datetime, minute_end: datetime
+    ) -> None:
+        """Where no source tells a symbol's volume in this segment, have it read once a minute."""
+        sources = {QUOTES, TRADES} if session.segment_at(now) == "RTH" else {QUOTES}
+        telling = sources - self._not_in_plan - self._failing.keys()
+        for symbol in symbols:
+            watch = self._watches[symbol]
+            if all(watch.volumes.get(source) is None for source in telling):
+                watch.see_nothing(minute_end)
+
+    def _allowance(self, symbol_count: int, now: datetime) -> int:
+        while self._calls and self._calls[0] <= now - MINUTE:
+            self._calls.popleft()
+        return max(0, max(CALLS_PER_MINUTE, 2 * symbol_count) - len(self._calls))
+
+    def _run(
+        self,
+        running: dict[str, Future[Answer]],
+        wanted: dict[str, Callable[[], Answer]],
+        now: datetime,
+        polled: Polled,
+    ) -> dict[str, Answer]:
+        """Make calls, and return the answers that are there in time, earlier calls' too."""
+        started = {
+            key: self._pool.submit(call)
+            for key, call in wanted.items()
+            if key not in running and not self._closed.is_set()
+        }
+        running |= started
+        self._calls.extend([now] * len(started))
+        self._wait(set(started.values()))
+        answers = {}
+        for key in [key for key, future in running.items() if future.done()]:
+            answer = self._settle(key, running.pop(key), polled)
+            if answer is not None:
+                answers[key] = answer
+        return answers
+
+    def _wait(self, futures: set[Future[Answer]]) -> None:
+        waited = 0.0
+        while futures and waited < self._patience_seconds and not self._closed.is_set():
+            futures = wait(futures, timeout=0.1).not_done
+            waited += 0.1
+
+    def _settle(self, key: str, future: Future[Answer], polled: Polled) -> Answer | None:
+        """Return a call's answer, or note why there is none."""
+        if future.cancelled():
+            return None
+        try:
+            answer = future.result()
+        except ProviderError as error:
+            if error.request is not None:
+                polled.requests.append(_ledger_row(error.request))
+            self._note_failure(key, error)
+            return None
+        except (BudgetSpentError, StoppedError) as error:
+            self._failing[EVERY_SYMBOL] = str(error)
+            self._paused_to = self._clock.now() + MINUTE
+            return None
+        self._failing.pop(key, None)
+        self._failing.pop(EVERY_SYMBOL, None)
+        polled.requests.append(_ledger_row(answer.request))
+        return answer
+
+    def _note_failure(self, key: str, error: ProviderError) -> None:
+        is_batch = key in (TRADES, QUOTES)
+        if is_batch and isinstance(error, NotInPlanError):
+            self._not_in_plan.add(key)
+            self.notes.append(_NOT_IN_PLAN[key])
+            log.warning("%s (%s)", _NOT_IN_PLAN[key], error)
+            return
+        self._failing[key] = str(error)
+        if error.stops_the_job:
+            self._failing[EVERY_SYMBOL] = str(error)
+            self._paused_to = self._clock.now() + MINUTE
+        if not is_batch and key in self._watches:
+            self._watches[key].rereads.insert(0, self._clock.now() + MINUTE)
+
+    def _collect(self, answers: dict[str, Answer], polled: Polled) -> None:
+        for symbol, answer in answers.items():
+            asked_at = answer.request.requested_at
+            last = pa.scalar(asked_at - MINUTE, pa.timestamp("us"))
+            is_closed = pc.fill_null(pc.less_equal(answer.table["bar_at"], last), True)
+            bars = answer.table.filter(is_closed)
+            polled.bars.append(bars)
+            newest = pc.max(bars["bar_at"]).as_py()
+            if symbol in self._watches:
+                self._watches[symbol].finish_read(newest, asked_at)
+
+
+_WHOLE = (EVERY_SYMBOL, TRADES, QUOTES)
+
+_NOT_IN_PLAN = {
+    TRADES: "batch-quote is not in the FMP plan: every symbol is read every minute instead",
+    QUOTES: "aftermarket quotes are not in the FMP plan: spreads are estimated, "
+    "and outside regular hours every symbol is read every minute",
+}
+
+
+def _ledger_row(record: FetchRecord) -> dict[str, Any]:
+    """Return the raw.fetch_log row of a live request.
+
+    Named apart from the jobs' requests: a read of half a session must not count as having it.
+    """
+    row = dict(vars(record))
+    return {**row, "endpoint": f"live_{record.endpoint}"}

@@ -1,0 +1,242 @@
+"""The loop: fetch what may have changed, land it, ask the views, score, store, send."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+
+from ingest.clock import Clock
+from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError, Landing
+from live.broadcast import Broadcaster
+from live.feeds import Feed
+from live.flush import flush_day
+from live.scoring import Scorer
+from live.sessions import Session
+from live.signals import Entry, Rules, Signal, cooldown, make_signal
+from live.warehouse import LiveWarehouse, to_entries
+
+log = logging.getLogger(__name__)
+
+SHORTEST_SLEEP = 0.05
+FRESH_FOR = timedelta(minutes=2)
+STOP_SECONDS = 1.2
+"""Real seconds that a running tick gets to end when the service stops."""
+
+Key = tuple[str, datetime]
+"""The symbol and bar_at of an entry."""
+
+
+@dataclass
+class Counts:
+    """What the loop has done since it started."""
+
+    ticks: int = 0
+    failed_ticks: int = 0
+    bars: Landing = field(default_factory=Landing)
+    requests: int = 0
+    signals: int = 0
+    late_entries: int = 0
+    """Entries seen too late to be sent; they count for the cooldown."""
+    flushes: int = 0
+
+
+class Monitor:
+    """Watches the market for as long as the service runs. `tick` blocks and runs in one thread."""
+
+    def __init__(
+        self,
+        warehouse: LiveWarehouse,
+        feed: Feed,
+        clock: Clock,
+        broadcaster: Broadcaster,
+        scorer: Scorer,
+        *,
+        warehouse_path: Path,
+        tick_seconds: float,
+    ) -> None:
+        self.counts = Counts()
+        self.session: Session | None = None
+        """The session that runs, or the next one."""
+        self.is_open = False
+        self.watchlist: list[str] = []
+        self.problems: dict[str, str] = {}
+        """What is wrong with the service now: part and reason."""
+        self.failures: dict[str, str] = {}
+        """What is wrong with the feed now: symbol or call, and reason."""
+        self.newest_bar_at: datetime | None = None
+        self.started_at = clock.now()
+        self._warehouse = warehouse
+        self._feed = feed
+        self._clock = clock
+        self._broadcaster = broadcaster
+        self._scorer = scorer
+        self._warehouse_path = warehouse_path
+        self._tick = timedelta(seconds=tick_seconds)
+        self._seq = broadcaster.last_seq
+        self._last: dict[str, datetime] = {}
+        """Each symbol's latest signal of the session, sent or too late to be: its bar_at."""
+        self._is_warm = False
+        self._flushed: set[date] = set()
+        self._tick_starts: list[datetime] = []
+        self._stopping = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="monitor")
+
+    async def run(self) -> None:
+        """Tick until stopped; what goes wrong in one tick never ends the loop."""
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set():
+            try:
+                for signal in await loop.run_in_executor(self._thread, self.tick):
+                    self._broadcaster.publish((signal.seq, signal.payload))
+                self._set("tick", None)
+            except Exception as error:  # whatever it is, the next tick may pass
+                self.counts.failed_ticks += 1
+                self._set("tick", f"{type(error).__name__}: {one_line(error)}")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), self._pause())
+
+    async def stop(self) -> None:
+        """End the loop and the feed, within STOP_SECONDS also where a tick hangs."""
+        self._stopping.set()
+        self._feed.close()
+        idle = asyncio.get_running_loop().run_in_executor(self._thread, lambda: None)
+        try:
+            await asyncio.wait_for(idle, STOP_SECONDS)
+        except TimeoutError:
+            self._warehouse.interrupt()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _pause(self) -> float:
+        """Return the real seconds to the clock's next multiple of a tick."""
+        passed = (self._clock.now() - datetime.min) % self._tick
+        return max((self._tick - passed).total_seconds() / self._clock.speed, SHORTEST_SLEEP)
+
+    def tick(self) -> list[Signal]:
+        """Do one round; return the signals it stored, to be sent."""
+        now = self._clock.now()
+        self.counts.ticks += 1
+        self._warehouse.refresh()
+        self._scorer.refresh()
+        self._set("model", self._scorer.refusal)
+        self._follow_sessions(now)
+        if self.session is None or not self.is_open or not self.watchlist:
+            return []
+        landed_at = self._fetch(self.session, now)
+        signals = self._evaluate(self.session, now, landed_at)
+        self._tick_starts = [*self._tick_starts[-1:], now]
+        return signals
+
+    def _set(self, part: str, problem: str | None) -> None:
+        if problem is None:
+            if self.problems.pop(part, None):
+                log.info("%s: works again", part)
+        elif self.problems.get(part) != problem:
+            self.problems[part] = problem
+            log.error("%s: %s", part, problem)
+
+    def _follow_sessions(self, now: datetime) -> None:
+        """Begin the session that starts, flush those that have ended, know who is watched."""
+        session = self._warehouse.session_at(now)
+        if session != self.session:
+            self.session, self._is_warm, self._tick_starts = session, False, []
+            self.failures, self.newest_bar_at = {}, None
+        self.is_open = session is not None and session.pre_open_at <= now
+        self._flush_before(session)
+        self._set("calendar", None if session else "no session to come: run make ingest")
+        if session is not None:
+            self._know_the_day(session)
+
+    def _know_the_day(self, session: Session) -> None:
+        rows = self._warehouse.watchlist(session.session_date)
+        self.watchlist = [str(row["symbol"]) for row in rows]
+        why = f"the snapshot has none for {session.session_date}: run make features"
+        self._set("watchlist", why if self.is_open and not rows else None)
+        if self.is_open and not self._is_warm:
+            self._warehouse.forget_before(session.session_date, self._flushed)
+            self._last = self._warehouse.last_signals(session.session_date)
+
+    def _flush_before(self, session: Session | None) -> None:
+        """Flush the days before `session`; where that fails, the next tick tries again."""
+        for day in self._warehouse.days():
+            if day in self._flushed or (session is not None and day >= session.session_date):
+                continue
+            try:
+                tables = self._warehouse.day_tables(day)
+                flush_day(self._warehouse_path, tables, wait_seconds=2.0)
+            except (DatabaseLockedError, DatabaseUnusableError) as error:
+                self._set("flush", one_line(error))
+                return
+            self._flushed.add(day)
+            self.counts.flushes += 1
+            log.info("session %s flushed into the warehouse", day)
+        self._set("flush", None)
+
+    def _fetch(self, session: Session, now: datetime) -> datetime:
+        """Poll and land; return when it landed."""
+        polled = self._feed.poll(session, self.watchlist, now)
+        landed_at = self._clock.now()
+        self.counts.bars += self._warehouse.land_poll(polled, self._feed.provider, landed_at)
+        self.counts.requests += len(polled.requests)
+        for key, why in polled.failures.items():
+            if self.failures.get(key) != why:
+                log.warning("%s: %s", key, why)
+        for key in self.failures.keys() - polled.failures.keys():
+            log.info("%s: works again", key)
+        self.failures = polled.failures
+        return landed_at
+
+    def _evaluate(self, session: Session, now: datetime, landed_at: datetime) -> list[Signal]:
+        """Ask the views about the bars that are new; store what becomes a signal.
+
+        At first all bars of the session so far are asked about: entries before the start are too
+        old to be sent but count for the cooldown, as they do offline.
+        """
+        since = self._warehouse.first_change(session.session_date, landed_at)
+        if since is not None or not self._is_warm:
+            self.newest_bar_at = self._warehouse.newest_bar_at(session.session_date)
+        if not self._is_warm:
+            since = session.pre_open_at
+        if since is None:
+            return []
+        rows = self._warehouse.entries(session.session_date, since)
+        entries = {(entry.symbol, entry.bar_at): entry for entry in to_entries(rows)}
+        rules = self._warehouse.rules()
+        kept = cooldown(entries, rules.cooldown_min, self._last)
+        fresh_since = self._fresh_since(now)
+        fresh = [key for key in kept if entries[key].available_at >= fresh_since]
+        signals = self._to_signals(fresh, entries, rows, rules)
+        if signals:
+            self._warehouse.store_signals(signals, self._feed.provider, landed_at)
+            self._seq = signals[-1].seq
+        self._last |= dict(kept)
+        self._is_warm = True
+        self.counts.signals += len(signals)
+        self.counts.late_entries += len(kept) - len(fresh)
+        return signals
+
+    def _fresh_since(self, now: datetime) -> datetime:
+        """Return the earliest available_at of a bar that may still be sent."""
+        return min([now - max(FRESH_FOR, 2 * self._tick), *self._tick_starts])
+
+    def _to_signals(
+        self, keys: list[Key], entries: dict[Key, Entry], rows: pa.Table, rules: Rules
+    ) -> list[Signal]:
+        places = {key: place for place, key in enumerate(entries)}
+        scores = self._scorer.score(rows.take([places[key] for key in keys]))
+        emitted_at = self._clock.now()
+        return [
+            make_signal(entries[key], rules, score, seq=self._seq + number, emitted_at=emitted_at)
+            for number, (key, score) in enumerate(zip(keys, scores, strict=True), start=1)
+        ]
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's message in one line."""
+    return " ".join(str(error).split())

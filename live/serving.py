@@ -1,0 +1,147 @@
+"""Starting the service: one per data folder, a free port, live.duckdb with its views, uvicorn."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+import uvicorn
+from litestar import Litestar
+
+from ingest.budget import CallBudget, logged_calls
+from ingest.clock import Clock
+from ingest.providers.fmp import FmpClient
+from ingest.settings import ROOT, Settings
+from ingest.warehouse import open_database, open_warehouse
+from live.access import is_loopback
+from live.feeds.poll import PollFeed
+from live.warehouse import snapshot_version
+
+log = logging.getLogger(__name__)
+
+SHUTDOWN_SECONDS = 1
+"""Real seconds that open connections get to end."""
+
+
+class StartError(RuntimeError):
+    """The service can't start; the message says why and what to do."""
+
+
+@contextmanager
+def only_service(data_dir: Path) -> Iterator[None]:
+    """Hold the lock file of a data folder, so that one service at a time owns its live.duckdb."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    path = data_dir / "live.lock"
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            raise StartError(
+                f"a live service (process {file.read().strip() or 'unknown'}) already uses "
+                f"{data_dir}: stop it first, or set another DATA_DIR"
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+@contextmanager
+def listening_socket(settings: Settings) -> Iterator[socket.socket]:
+    """Take the service's port; clients that connect before it serves wait."""
+    host, port = settings.live_host, settings.live_port
+    if not is_loopback(host) and not (
+        settings.live_token and settings.live_token.get_secret_value()
+    ):
+        raise StartError(f"LIVE_HOST is {host}, which others reach: set LIVE_TOKEN in .env too")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(128)
+        except OSError as error:
+            raise StartError(
+                f"can't listen on {host}:{port} ({error.strerror}): "
+                "stop what uses it, or set LIVE_PORT to a free port"
+            ) from error
+        listener.setblocking(False)
+        yield listener
+
+
+def create_views(settings: Settings) -> None:
+    """Create live.duckdb's raw tables, and its views by dbt."""
+    snapshot_version(settings.published_path)
+    with open_warehouse(settings.live_path, wait_seconds=5.0):
+        pass
+    project = ROOT / "dbt_project"
+    scratch = settings.data_dir / "dbt_live"
+    command = [
+        sys.executable, "-m", "dbt.cli.main", "run", "--target", "live", "--select", "tag:live",
+        "--project-dir", str(project), "--profiles-dir", str(project),
+        "--target-path", str(scratch / "target"), "--log-path", str(scratch / "logs"),
+        "--vars", settings.dbt_vars or "{}", "--no-use-colors", "--quiet",
+    ]  # fmt: skip
+    if variables := os.environ.get("DBT_VARS"):  # as the Makefile passes them on
+        command += ["--vars", variables]
+    environment = {
+        **os.environ,
+        "DATA_DIR": str(settings.data_dir),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+    done = subprocess.run(  # noqa: S603 the command is ours
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-30:])
+        raise StartError(f"the views of {settings.live_path} could not be made by dbt:\n{said}")
+
+
+def fmp_feed(settings: Settings, clock: Clock) -> PollFeed:
+    """Return the feed of the real market, or of a simulated one behind the same API."""
+    if settings.fmp_api_key is None:
+        raise StartError(
+            "FMP_API_KEY is not set: put it in .env, or run make demo for the simulated market"
+        )
+    key = settings.fmp_api_key.get_secret_value()
+    spent = []
+    for path in (settings.published_path, settings.live_path):
+        if path.exists():
+            with open_database(path, read_only=True) as connection:
+                spent += logged_calls(connection, clock)
+    budget = CallBudget(settings.fmp_plan, clock, spent)
+    http = requests.Session()
+    adapter = requests.adapters.HTTPAdapter(pool_maxsize=16)
+    http.mount("http://", adapter)
+    http.mount("https://", adapter)
+    client = FmpClient(settings.fmp_base_url, key, budget, clock, http)
+    return PollFeed(client, clock, on_close=budget.stop)
+
+
+def serve_app(app: Litestar, listener: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM, then end cleanly and return."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws_ping_interval=20,
+        ws_ping_timeout=20,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # uvicorn raises what ended it once more
+    server = uvicorn.Server(config)
+    server.run(sockets=[listener])
+    if not server.started:
+        raise StartError("the service could not start: see the log above")

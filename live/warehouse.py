@@ -1,0 +1,282 @@
+"""live.duckdb: today's bars and signals, the views over them, and the published snapshot beside it.
+
+One thread writes (the monitor's); routes read through `read`, from any thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from ingest.warehouse import Landing, land, open_warehouse
+from live.broadcast import Message
+from live.feeds import Polled
+from live.sessions import Session
+from live.signals import Entry, Rules, Signal
+
+log = logging.getLogger(__name__)
+
+REPLAY_PAGE = 500
+ENTRY_COLUMNS = [field.name for field in fields(Entry)]
+
+
+class SnapshotMissingError(RuntimeError):
+    """There is no published snapshot to read history from."""
+
+
+@contextmanager
+def open_live(live_path: Path, published_path: Path) -> Iterator[LiveWarehouse]:
+    """Open live.duckdb for writing, with the newest snapshot attached as `published`."""
+    with open_warehouse(live_path, wait_seconds=5.0) as connection:
+        warehouse = LiveWarehouse(connection, published_path)
+        try:
+            yield warehouse
+        finally:
+            warehouse.close()
+
+
+class LiveWarehouse:
+    """The live database while it is open."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, published_path: Path) -> None:
+        self._connection = connection
+        self._published_path = published_path
+        self._attached: Path | None = None
+        self._reading = threading.Lock()
+        self.refresh()
+
+    def close(self) -> None:
+        """Wait for a running read, write the log into the file, let the snapshot go."""
+        with self._reading:
+            self._connection.execute("checkpoint")
+            self._connection.execute("detach published")
+
+    def interrupt(self) -> None:
+        """Stop the statement that the writing thread runs."""
+        self._connection.interrupt()
+
+    def refresh(self) -> bool:
+        """Attach the newest snapshot where it is not; return whether it changed."""
+        version = snapshot_version(self._published_path)
+        if version == self._attached:
+            return False
+        with self._reading:
+            if self._attached is not None:
+                self._connection.execute("detach published")
+                self._attached = None
+            escaped = str(version).replace("'", "''")
+            self._connection.execute(f"attach '{escaped}' as published (read_only)")
+            self._attached = version
+        log.info("snapshot %s attached", version.name)
+        return True
+
+    @property
+    def snapshot(self) -> str:
+        """The name of the attached snapshot's file."""
+        return self._attached.name if self._attached else "none"
+
+    def read(self, sql: str, parameters: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Return the rows of a query. May be called from any thread; reads take turns."""
+        with self._reading:
+            cursor = self._connection.cursor()
+            try:
+                return _rows(cursor.execute(sql, parameters))
+            finally:
+                cursor.close()
+
+    def session_at(self, now: datetime) -> Session | None:
+        """Return the session that runs now or has not been flushed yet, or the next one."""
+        rows = self.read(
+            "select session_date, pre_open_at, open_at, close_at, post_close_at "
+            "from published.marts.market_sessions "
+            "where post_close_at > $now - interval 1 day order by session_date limit 3",
+            {"now": now},
+        )
+        sessions = (Session(**row) for row in rows)
+        return next((session for session in sessions if now < session.ends_at), None)
+
+    def watchlist(self, session_date: date) -> list[dict[str, Any]]:
+        """Return the rows of marts.watchlist for a session, best first."""
+        return self.read(
+            "select * from published.marts.watchlist where session_date = $session_date "
+            "order by rank",
+            {"session_date": session_date},
+        )
+
+    def rules(self) -> Rules:
+        """Return the rules in force."""
+        names = [field.name for field in fields(Rules)]
+        (row,) = self.read(f"select {', '.join(names)} from published.marts.signal_rules")
+        return Rules(**row)
+
+    def feature_definitions(self) -> tuple[list[str], str]:
+        """Return the model inputs of the views here, in order, and their definition hash."""
+        rows = self.read(
+            "select feature, is_model_input, definition_hash from marts.feature_definitions "
+            "order by ordinal"
+        )
+        names = [row["feature"] for row in rows if row["is_model_input"]]
+        return names, str(rows[0]["definition_hash"]) if rows else ""
+
+    def land_poll(self, polled: Polled, provider: str, landed_at: datetime) -> Landing:
+        """Land what a poll brought, all of it or nothing; return what became of the bars."""
+        bars = Landing()
+        with self._transaction():
+            for table, batches in (("bars_1m", polled.bars), ("quotes", polled.quotes)):
+                rows = [batch for batch in batches if batch.num_rows]
+                if rows:
+                    landing = self._land(table, pa.concat_tables(rows), provider, landed_at)
+                    bars = landing if table == "bars_1m" else bars
+            if polled.requests:
+                requests = pa.Table.from_pylist(polled.requests)
+                self._land("fetch_log", requests, provider, landed_at)
+        return bars
+
+    def store_signals(self, signals: Sequence[Signal], provider: str, landed_at: datetime) -> None:
+        """Land signals in raw.signals; they are on disk when this returns."""
+        rows = pa.Table.from_pylist([signal.as_row() for signal in signals])
+        with self._transaction():
+            self._land("signals", rows, provider, landed_at)
+
+    def _land(self, table: str, rows: pa.Table, provider: str, landed_at: datetime) -> Landing:
+        return land(self._connection, table, rows, provider=provider, landed_at=landed_at)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("begin")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("rollback")
+            raise
+        self._connection.execute("commit")
+
+    def first_change(self, session_date: date, landed_at: datetime) -> datetime | None:
+        """Return the bar_at of the earliest bar that landed at `landed_at`."""
+        row = self._connection.execute(
+            "select min(bar_at) from raw.bars_1m "
+            "where session_date = $session_date and landed_at = $landed_at",
+            {"session_date": session_date, "landed_at": landed_at},
+        ).fetchone()
+        return row[0] if row else None
+
+    def entries(self, session_date: date, since: datetime) -> pa.Table:
+        """Return the rows of marts.states_1m of a session, from `since` on, that are entries."""
+        return self._connection.execute(
+            "select * from marts.states_1m "
+            "where session_date = $session_date and bar_at >= $since and is_entry "
+            "order by bar_at, symbol",
+            {"session_date": session_date, "since": since},
+        ).to_arrow_table()
+
+    def newest_bar_at(self, session_date: date) -> datetime | None:
+        """Return the newest bar's start."""
+        row = self._connection.execute(
+            "select max(bar_at) from raw.bars_1m where session_date = $session_date",
+            {"session_date": session_date},
+        ).fetchone()
+        return row[0] if row else None
+
+    def last_signals(self, session_date: date) -> dict[str, datetime]:
+        """Return each symbol's latest signal of a session: its bar_at."""
+        rows = self._connection.execute(
+            "select symbol, max(bar_at) from raw.signals "
+            "where session_date = $session_date group by symbol",
+            {"session_date": session_date},
+        ).fetchall()
+        return dict(rows)
+
+    def last_seq(self) -> int:
+        """Return the highest seq that any stored signal has; 0 before the first."""
+        (row,) = self.read(
+            "select greatest((select coalesce(max(seq), 0) from raw.signals), "
+            "(select coalesce(max(seq), 0) from published.marts.signals)) as seq"
+        )
+        return int(row["seq"])
+
+    def signals_since(self, seq: int, limit: int = REPLAY_PAGE) -> list[Message]:
+        """Return the stored signals after `seq`, oldest first, at most `limit` of them."""
+        rows = self.read(
+            "select seq, payload from raw.signals where seq > $seq "
+            "union all by name "
+            "select seq, payload from published.marts.signals as old where seq > $seq "
+            "and not exists (select 1 from raw.signals as own where own.seq = old.seq) "
+            "order by seq limit $limit",
+            {"seq": seq, "limit": limit},
+        )
+        return [(row["seq"], row["payload"]) for row in rows]
+
+    def days(self) -> list[date]:
+        """Return the sessions that have bars here, oldest first."""
+        rows = self._connection.execute(
+            "select distinct session_date from raw.bars_1m order by session_date"
+        ).fetchall()
+        return [row[0] for row in rows]
+
+    def day_tables(self, session_date: date) -> dict[str, pa.Table]:
+        """Return a session's rows of every raw table that the warehouse is to have."""
+        queries = {
+            "bars_1m": "select * from raw.bars_1m where session_date = $day",
+            "bar_revisions": "select * from raw.bar_revisions where session_date = $day",
+            "quotes": "select * from raw.quotes where quoted_at < $day + interval 2 day",
+            "signals": "select * from raw.signals where session_date <= $day",
+            "fetch_log": "select * from raw.fetch_log where requested_at < $day + interval 2 day",
+            "rejected_rows": "select * from raw.rejected_rows "
+            "where landed_at < $day + interval 2 day",
+        }
+        return {
+            table: self._connection.execute(query, {"day": session_date}).to_arrow_table()
+            for table, query in queries.items()
+        }
+
+    def forget_before(self, session_date: date, flushed: Set[date]) -> None:
+        """Drop the days before a session, once all of them are flushed.
+
+        Signals stay, as clients may still resume from them.
+        """
+        if any(day < session_date and day not in flushed for day in self.days()):
+            return
+        with self._transaction():
+            for table, column in (
+                ("bars_1m", "session_date"),
+                ("bar_revisions", "session_date"),
+                ("quotes", "quoted_at"),
+                ("fetch_log", "requested_at"),
+                ("rejected_rows", "landed_at"),
+            ):
+                self._connection.execute(
+                    f"delete from raw.{table} where {column} < $session_date",
+                    {"session_date": session_date},
+                )
+
+
+def snapshot_version(published_path: Path) -> Path:
+    """Return the file that the link of the newest snapshot points to.
+
+    Raises SnapshotMissingError where there is none.
+    """
+    try:
+        return published_path.resolve(strict=True)
+    except OSError as error:
+        raise SnapshotMissingError(
+            f"no published snapshot at {published_path}: run make features first"
+        ) from error
+
+
+def to_entries(rows: pa.Table) -> list[Entry]:
+    """Return the entries that the rows of `LiveWarehouse.entries` stand for."""
+    return [Entry(**row) for row in rows.select(ENTRY_COLUMNS).to_pylist()]
+
+
+def _rows(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    names = [column[0] for column in result.description or []]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

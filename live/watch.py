@@ -1,0 +1,183 @@
+"""The terminal client: signals as they come, with reconnection and resumption by seq."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+    InvalidURI,
+)
+from websockets.sync.client import connect
+
+OPEN_SECONDS = 60.0
+"""A service that starts takes connections at once and answers once its views are made."""
+LONGEST_BACKOFF = 10.0
+ROWS_SHOWN = 20
+
+COLUMNS: tuple[tuple[str, int, Callable[[dict[str, Any]], str]], ...] = (
+    ("seq", 5, lambda signal: str(signal["seq"])),
+    ("time (UTC)", 10, lambda signal: signal["bar_at"][11:16]),
+    ("symbol", 7, lambda signal: signal["symbol"]),
+    ("state", 9, lambda signal: signal["state"]),
+    ("price", 9, lambda signal: f"{signal['price']:.4g}"),
+    ("move %", 7, lambda signal: _number(signal["move_pct"])),
+    ("rvol", 7, lambda signal: _number(signal["rvol_1m"])),
+    ("base %", 7, lambda signal: _number(signal["base_range_pct"])),
+    ("spread %", 8, lambda signal: _number(signal["spread_pct"])),
+    ("score", 7, lambda signal: _number(signal["score"], 3)),
+)
+
+
+class WatchError(RuntimeError):
+    """Watching can't start or go on; the message says why."""
+
+
+@dataclass(frozen=True)
+class Watching:
+    """What to watch, and for how long. `timeout_seconds` is real time."""
+
+    url: str
+    since: int | None = None
+    count: int | None = None
+    timeout_seconds: float | None = None
+    token: str | None = None
+
+
+def watch(watching: Watching, console: Console) -> None:
+    """Show signals until `count` were shown, or for ever.
+
+    Raises WatchError where there is no server, it refuses, or the time is up before `count`.
+    """
+    with Screen(console) as screen:
+        for number, signal in enumerate(received(watching, screen.note), start=1):
+            screen.show(signal)
+            if number == watching.count:
+                return
+
+
+def received(watching: Watching, note: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+    """Yield signals; after a lost connection connect again and go on behind the last seq."""
+    deadline = None
+    if watching.timeout_seconds is not None:
+        deadline = time.monotonic() + watching.timeout_seconds
+    seq, was_connected, failures = watching.since, False, 0
+    while True:
+        try:
+            for text in _messages(watching, seq, deadline):
+                was_connected, failures = True, 0
+                message = json.loads(text) if text else {}
+                if message.get("type") == "gap":
+                    note(f"too slow for signals {message['from_seq']} to {message['to_seq']}")
+                elif message:
+                    seq = message["seq"]
+                    yield message
+        except (InvalidURI, InvalidStatus) as error:
+            raise WatchError(_refusal(watching.url, error)) from error
+        except (OSError, ConnectionClosed, InvalidHandshake, InvalidMessage) as error:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise WatchError(f"no signal within {watching.timeout_seconds:g} s") from None
+            if not was_connected:
+                raise WatchError(
+                    f"no live service at {watching.url}: start it with make live ({error})"
+                ) from error
+            failures += 1
+            note("connection lost, trying again")
+            time.sleep(min(LONGEST_BACKOFF, 0.5 * 2**failures) * random.uniform(0.5, 1.0))
+
+
+def _messages(watching: Watching, seq: int | None, deadline: float | None) -> Iterator[str]:
+    """Connect and yield what comes, an empty text first. TimeoutError (an OSError) at the end."""
+    headers = {"Authorization": f"Bearer {watching.token}"} if watching.token else {}
+    left = OPEN_SECONDS if deadline is None else max(0.001, deadline - time.monotonic())
+    with connect(
+        with_since(watching.url, seq),
+        additional_headers=headers,
+        open_timeout=min(left, OPEN_SECONDS),
+        close_timeout=1,
+        proxy=None,
+    ) as socket:
+        yield ""
+        while True:
+            wait = None if deadline is None else max(0.0, deadline - time.monotonic())
+            yield str(socket.recv(timeout=wait))
+
+
+def with_since(url: str, seq: int | None) -> str:
+    """Return `url` with its query asking for the signals after `seq`."""
+    if seq is None:
+        return url
+    parts = urlsplit(url)
+    query = {**dict(parse_qsl(parts.query)), "since": str(seq)}
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+def _refusal(url: str, error: InvalidURI | InvalidStatus) -> str:
+    if isinstance(error, InvalidURI):
+        return f"{url} is no WebSocket address: it should look like ws://127.0.0.1:8787/ws"
+    status = error.response.status_code
+    hint = ": set LIVE_TOKEN to the service's token" if status in (401, 403) else ""
+    return f"{url} refuses the connection (status {status}){hint}"
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+class Screen:
+    """Where signals are shown: a live table on a terminal, a line each elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._signals: deque[dict[str, Any]] = deque(maxlen=ROWS_SHOWN)
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+
+    def __enter__(self) -> Screen:
+        if self._live:
+            self._live.start()
+            self._live.update(self._table(), refresh=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def note(self, text: str) -> None:
+        """Say something that is no signal."""
+        self._console.print(text, style="yellow", highlight=False)
+
+    def show(self, signal: dict[str, Any]) -> None:
+        """Show one more signal."""
+        if not self._live and not self._signals:
+            self._line(name for name, _, _ in COLUMNS)
+        self._signals.append(signal)
+        if self._live:
+            self._live.update(self._table(), refresh=True)
+        else:
+            self._line(text(signal) for _, _, text in COLUMNS)
+
+    def _line(self, cells: Iterator[str]) -> None:
+        padded = (cell.ljust(width) for cell, (_, width, _) in zip(cells, COLUMNS, strict=True))
+        print(" ".join(padded).rstrip(), flush=True, file=self._console.file)
+
+    def _table(self) -> Table:
+        table = Table(title="RePump signals", caption="" if self._signals else "waiting …")
+        for name, _, _ in COLUMNS:
+            table.add_column(name, justify="left" if name in ("symbol", "state") else "right")
+        for signal in self._signals:
+            style = "bold green" if signal["state"] == "RePump" else None
+            table.add_row(*(text(signal) for _, _, text in COLUMNS), style=style)
+        return table
