@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -89,19 +90,21 @@ def missing(name: str) -> Answer:
 
 
 def day_of(params: Params, name: str) -> date | None:
-    """Return a date parameter; what is no date is dropped, as FMP does."""
+    """Return a date parameter; what is no date of a stock market is dropped, as FMP does."""
     try:
-        return date.fromisoformat(params.get(name, ""))
+        day = date.fromisoformat(params.get(name, ""))
     except ValueError:
         return None
+    return day if 1900 <= day.year <= 2100 else None
 
 
 def number_of(params: Params, name: str) -> float | None:
     """Return a number parameter; what is no number is dropped."""
     try:
-        return float(params.get(name, ""))
+        value = float(params.get(name, ""))
     except ValueError:
         return None
+    return value if math.isfinite(value) else None
 
 
 def is_true(params: Params, name: str) -> bool:

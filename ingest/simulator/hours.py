@@ -56,7 +56,9 @@ def all_exchange_market_hours(view: View, params: Params) -> Answer:
 
 def _moment(view: View, params: Params) -> datetime:
     stamp = number_of(params, "timestamp")
-    return view.now if stamp is None else datetime.fromtimestamp(stamp, UTC).replace(tzinfo=None)
+    if stamp is None or not 0 <= stamp < 4e9:
+        return view.now
+    return datetime.fromtimestamp(stamp, UTC).replace(tzinfo=None)
 
 
 def _hours_row(code: str, moment: datetime) -> dict[str, Any]:

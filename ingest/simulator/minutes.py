@@ -16,7 +16,7 @@ from ingest.simulator.stretches import (
     regular_hours,
 )
 
-LOT = 400.0
+LOT = 1200.0
 """Shares of a usual trade: decides how often a thin stock has a minute without one."""
 
 HALT_MINUTES = 5

@@ -11,7 +11,7 @@ import numpy as np
 
 from ingest.simulator.answers import Answer, Params, required, rows
 from ingest.simulator.market import Bars, Profile
-from ingest.simulator.sessions import last_index, sessions
+from ingest.simulator.sessions import Session, last_index, sessions
 from ingest.simulator.view import ONE_MINUTE, View, adjusted
 
 YEAR = timedelta(days=365)
@@ -50,9 +50,10 @@ class Quote:
         return float(min(lows)), float(max(highs))
 
     def average(self, column: str, count: int) -> float:
-        """Return the mean of the last `count` sessions of the history."""
+        """Return the mean over the last `count` sessions of the history; 0 without any."""
         values = self.history[column][-count:]
-        return float(np.nanmean(values)) if len(values) else self.price
+        values = values[np.isfinite(values)]
+        return float(values.mean()) if len(values) else 0.0
 
 
 def quote_of(view: View, symbol: str) -> Quote | None:
@@ -64,9 +65,9 @@ def quote_of(view: View, symbol: str) -> Quote | None:
     splits = view.known_splits(symbol)
     start = session.session_date - YEAR
     history = adjusted(view.daily(symbol, start, session.session_date), splits)
-    running = view.now < session.close_at and view.is_trading(profile)
-    today = _regular(view.minutes(symbol, session), session.open_at, session.close_at)
-    if running and len(today):
+    is_running = view.now < session.close_at and view.is_trading(profile)
+    today = _regular(view, symbol, session) if is_running else history[:0]
+    if len(today):
         now = today
         traded_at = _trade_time(view, today)
     elif len(history):
@@ -91,10 +92,10 @@ def quote_of(view: View, symbol: str) -> Quote | None:
     )
 
 
-def _regular(bars: Bars, open_at: datetime, close_at: datetime) -> Bars:
-    first, last = np.searchsorted(
-        bars["bar_at"], [np.datetime64(open_at, "us"), np.datetime64(close_at, "us")]
-    )
+def _regular(view: View, symbol: str, session: Session) -> Bars:
+    bars = view.minutes(symbol, session)
+    edges = [np.datetime64(edge, "us") for edge in (session.open_at, session.close_at)]
+    first, last = np.searchsorted(bars["bar_at"], edges)
     return bars[first:last]
 
 

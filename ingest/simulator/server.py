@@ -10,6 +10,7 @@ import base64
 import gzip
 import hashlib
 import socket
+import sys
 import time
 from collections import deque
 from email.utils import format_datetime
@@ -124,7 +125,10 @@ class _Listener(ThreadingTCPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client has hung up, or sent what is no HTTP."""
+        """Say nothing of clients that hang up; one line of anything else."""
+        problem = sys.exception()
+        if not isinstance(problem, OSError):
+            print(f"simulated market: {problem!r}", file=sys.stderr, flush=True)
 
     def close_connections(self) -> None:
         with self._lock:

@@ -74,8 +74,11 @@ class View:
         moment = np.datetime64(self.now, "us")
         begun = int(np.searchsorted(bars["bar_at"], moment, side="left"))
         bars = bars[:begun]
-        if len(bars) and bars["bar_at"][-1] + ONE_MINUTE > moment:
-            bars = _forming(bars, float((moment - bars["bar_at"][-1]) / ONE_MINUTE))
+        closed = int(np.searchsorted(bars["bar_at"], moment - ONE_MINUTE, side="right"))
+        if closed < len(bars):
+            share = float((moment - bars["bar_at"][-1]) / ONE_MINUTE)
+            forming = [_forming(bars[row : row + 1], share) for row in range(closed, len(bars))]
+            bars = np.concatenate([bars[:closed], *forming])
         return unripe(bars, self.faults, symbol, self.now)
 
     def spoiled(self, bars: Bars) -> Bars:
@@ -97,19 +100,16 @@ class View:
 
 
 def _forming(bars: Bars, share: float) -> Bars:
-    """Return `bars` with the last one as after `share` of its minute."""
+    """Return the one row of `bars` as after `share` of its minute; none before its first trade."""
     bars = bars.copy()
-    bar = bars[-1]
+    bar = bars[0]
     if np.isfinite([bar[name] for name in PRICES]).all():
-        reached = {
-            name: bar["open"] + (bar[name] - bar["open"]) * share
-            for name in ("high", "low", "close")
-        }
-        bar["close"] = to_tick(reached["close"])
-        bar["high"] = max(to_tick(reached["high"]), bar["open"], bar["close"])
-        bar["low"] = min(to_tick(reached["low"]), bar["open"], bar["close"])
+        moves = {name: (bar[name] - bar["open"]) * share for name in ("high", "low", "close")}
+        close, high, low = (to_tick(bar["open"] + moves[name]) for name in ("close", "high", "low"))
+        bar["close"] = close
+        bar["high"], bar["low"] = max(high, bar["open"], close), min(low, bar["open"], close)
     bar["volume"] = np.floor(bar["volume"] * share)
-    return bars if bar["volume"] >= 1 or np.isnan(bar["volume"]) else bars[:-1]
+    return bars if bar["volume"] >= 1 or np.isnan(bar["volume"]) else bars[:0]
 
 
 def adjusted(bars: Bars, splits: list[Split]) -> Bars:
