@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from ingest.budget import BudgetSpentError, CallBudget, StoppedError
 from ingest.clock import Clock
-from ingest.providers.errors import FetchRecord, ProviderError
+from ingest.providers.errors import BadAnswerError, FetchRecord, ProviderError
 from ingest.providers.fmp import PROVIDER, Answer
 from ingest.warehouse import Landing, land, open_warehouse
 
@@ -208,6 +208,7 @@ def download(
     collector = _Collector(batch, summary)
     running: dict[Future[Answer], Request] = {}
     pool = ThreadPoolExecutor(workers)
+    failed_before = len(summary.errors)
     try:
         for request, future in _finished(pool, requests, running, workers * 4):
             collector.take(request, future)
@@ -215,6 +216,8 @@ def download(
             if batch.is_due:
                 batch.land()
         batch.land()
+        if len(summary.errors) - failed_before == len(requests) > 0:
+            raise BadAnswerError(f"not one of {len(requests)} requests succeeded: see above")
     except (ProviderError, BudgetSpentError, KeyboardInterrupt):
         budget.stop()
         _take_rest(collector, running)

@@ -232,7 +232,7 @@ def import_file(
     )
     with duckdb.connect() as source:
         source.execute("set TimeZone = 'UTC'")
-        selected = source.execute(_select(file), [str(file.path)])
+        selected = source.sql(_select(file), params=[str(file.path)])
         reader: pa.RecordBatchReader = selected.to_arrow_reader(BATCH_ROWS)
         for batch in reader:
             rows = _dated(pa.Table.from_batches([batch]), file.kind, as_of_date)

@@ -149,10 +149,10 @@ def _universe_from_screener(job: Job) -> None:
             f"{job.data_dir}: there is none, and the screener can't replace them ({error})"
         ) from error
     with open_warehouse(job.warehouse) as connection:
-        listed = connection.execute(
+        listed = connection.sql(
             "select symbol, exchange, company_name as name, is_etf from raw.profiles "
             "where provider = $provider and as_of_date = $as_of",
-            {"provider": PROVIDER, "as_of": known_session(job.clock.now())},
+            params={"provider": PROVIDER, "as_of": known_session(job.clock.now())},
         ).to_arrow_table()
         landing = land(connection, "universe", listed, provider=PROVIDER, landed_at=job.clock.now())
     job.summary.count_landing("universe", landing)

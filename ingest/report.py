@@ -49,8 +49,9 @@ class _RateColumn(ProgressColumn):
         super().__init__()
 
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} {self._unit}/s" if speed else "")
+        elapsed = task.finished_time or task.elapsed
+        speed = task.completed / elapsed if elapsed else 0.0
+        return Text(f"{speed:,.{0 if speed >= 10 else 1}f} {self._unit}/s" if speed else "")
 
 
 @contextmanager
@@ -113,12 +114,12 @@ def _shown(what: str, items: Sequence[str], separator: str) -> list[str]:
 def print_status(console: Console, warehouse: Path, plan: Plan, clock: Clock) -> None:
     """Print rows, range and newest landing of each raw table, and the budget used."""
     with open_warehouse(warehouse) as connection:
-        table = Table("table")
+        table = Table("raw table")
         table.add_column("rows", justify="right")
         for name in ("from", "to", "landed (UTC)"):
-            table.add_column(name)
+            table.add_column(name, no_wrap=True)
         for name in RAW_TABLES:
-            table.add_row(f"raw.{name}", *_state(connection, name))
+            table.add_row(name, *_state(connection, name))
         budget = CallBudget(plan, clock, logged_calls(connection, clock))
     console.print(table)
     limits = PLANS[plan]
@@ -133,8 +134,8 @@ def print_status(console: Console, warehouse: Path, plan: Plan, clock: Clock) ->
 def _state(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
     column = RANGE_COLUMNS.get(name, "null")
     row = connection.execute(
-        f"select count(*), min({column})::varchar, max({column})::varchar, "
-        f"max(landed_at)::timestamp_s::varchar from raw.{name}"
+        f"select count(*), min({column})::date::varchar, max({column})::date::varchar, "
+        f"strftime(max(landed_at), '%Y-%m-%d %H:%M') from raw.{name}"
     ).fetchone()
     assert row is not None
     return [f"{row[0]:,}", *(value or "" for value in row[1:])]

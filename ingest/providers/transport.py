@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import random
 import time
+import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
+import urllib3
 from pyrate_limiter import Duration
-from requests.exceptions import ChunkedEncodingError, ContentDecodingError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
@@ -38,6 +40,23 @@ TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and between two bytes: cold endpoints were measured at 37 seconds."""
 LONGEST_PAUSE = 90.0
 """Seconds, by the clock, that are waited for a limit per minute to lift."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP answer as it came: `body` is still packed where the headers say so."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def text(self) -> str:
+        """Return the body's text, whatever it may be."""
+        body = self.body
+        if self.headers.get("Content-Encoding") == "gzip":
+            with suppress(zlib.error):
+                body = zlib.decompress(body, wbits=31)
+        return body.decode("utf-8", errors="replace")
 
 
 @dataclass(frozen=True)
@@ -89,30 +108,35 @@ class Transport:
     def _try_once(self, path: str, params: Mapping[str, str], record: FetchRecord) -> Rows:
         self.budget.acquire()
         record.attempts += 1
+        record.status = None
         where = f"{path} {dict(params)}"
         try:
-            response = self.http.get(
-                f"{self.base_url.rstrip('/')}/{path}",
-                params=params,
-                headers={"apikey": self.api_key},
-                timeout=TIMEOUT,
-                allow_redirects=False,  # a redirect would carry the key to another host
-            )
-        except requests.RequestException as error:
-            record.status = None
+            reply = self._fetch(path, params)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise UnreachableError(self._redacted(f"{where}: {_reason(error)}")) from None
-        record.status = response.status_code
-        byte_count = response.raw.tell() or len(response.content)
-        record.byte_count += byte_count
-        self.budget.charge(byte_count)
-        text = response.content.decode("utf-8", errors="replace")
+        record.status = reply.status
+        record.byte_count += len(reply.body)
+        self.budget.charge(len(reply.body))
         try:
-            return read_rows(response, where, text)
+            return read_rows(reply, where)
         except ProviderError as error:
             error.args = (self._redacted(str(error)),)
             if isinstance(error, LimitReachedError) and self.budget.limits.per == Duration.DAY:
                 error.retries = False
             raise
+
+    def _fetch(self, path: str, params: Mapping[str, str]) -> Reply:
+        with self.http.get(
+            f"{self.base_url.rstrip('/')}/{path}",
+            params=params,
+            headers={"apikey": self.api_key, "Accept-Encoding": "gzip"},
+            timeout=TIMEOUT,
+            allow_redirects=False,  # a redirect would carry the key to another host
+            stream=True,
+        ) as response:
+            # as it came over the wire, to count what the plan's bandwidth counts
+            body = b"".join(response.raw.stream(decode_content=False))
+            return Reply(response.status_code, response.headers, body)
 
     def _redacted(self, text: str) -> str:
         return text.replace(self.api_key, "***") if self.api_key else text
@@ -136,24 +160,25 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, ProviderError) and error.retries
 
 
-def _reason(error: requests.RequestException) -> str:
-    if isinstance(error, requests.Timeout):
+def _reason(error: Exception) -> str:
+    if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         return "no answer in time"
-    if isinstance(error, ChunkedEncodingError | ContentDecodingError):
-        return "the connection was cut in the middle of the answer"
+    if isinstance(error, urllib3.exceptions.HTTPError) or "Connection aborted" in str(error):
+        return "the connection was cut before the answer was whole"
     if isinstance(error, requests.ConnectionError):
         return "no connection: check the network and FMP_BASE_URL"
     return f"the request could not be sent ({type(error).__name__}): check FMP_BASE_URL"
 
 
-def read_rows(response: requests.Response, where: str, text: str) -> Rows:
+def read_rows(reply: Reply, where: str) -> Rows:
     """Return the rows of an answer; raise the ProviderError that it stands for otherwise.
 
-    The content type says JSON on every error body too, so only status and `text` are believed.
+    The content type says JSON on every error body too, so only status and text are believed.
     """
-    error = refusal(response.status_code, text, where)
+    text = reply.text()
+    error = refusal(reply.status, text, where)
     if error is not None:
-        error.retry_after = _retry_after(response.headers)
+        error.retry_after = _retry_after(reply.headers)
         raise error
     try:
         answer = json.loads(text)
@@ -252,7 +277,8 @@ def _excerpt(text: str) -> str:
         return "an empty body."
     if words[:1] == "<":
         return "a web page (HTML)."
-    return words if len(words) <= 200 else f"{words[:200]}…"
+    shown = "".join(letter if letter.isprintable() else "?" for letter in words[:200])
+    return shown if len(words) <= 200 else f"{shown}…"
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
