@@ -38,8 +38,9 @@ class FeatureList:
 class Dataset:
     """The labelled rows of one horizon, ordered by session, bar and symbol.
 
-    `rows` has the key columns, `label_end_at` (UTC; when the outcome is known), `hit` (0 or 1),
-    `hit_net` (after costs; NaN without a spread) and one float column per feature (NaN: missing).
+    `rows` has the key columns, `is_candidate`, `label_end_at` (UTC; when the outcome is known),
+    `hit` (0 or 1), `hit_net` (after costs; NaN without a spread) and one float column per feature
+    (NaN: missing).
     """
 
     features: FeatureList
@@ -94,6 +95,7 @@ def read_dataset(
         f"""
         select
             {", ".join(KEYS)},
+            is_candidate,
             entry_at + to_minutes($horizon) as label_end_at,
             hit_{label}::double as hit,
             hit_{label}_net::double as hit_net,

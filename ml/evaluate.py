@@ -6,7 +6,7 @@ from resampling whole sessions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -22,14 +22,13 @@ from sklearn.metrics import (
 )
 
 Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
 
 BETA = 0.5
 """Weight of recall in the objective of thr: precision counts twice as much."""
 
 CALIBRATION_BINS = 10
 RANK_BINS = 2_000
-MIN_SESSIONS = 5
-"""Fewer sessions than this say nothing of the spread between sessions."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,18 @@ class Scored:
     """0 or 1."""
     scores: Floats
     """Probability of a hit."""
+    folds: npt.NDArray[np.int64]
+    """Which model gave the score."""
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, score_column: str) -> Scored:
-        """Take session_date, bar_at, hit and `score_column` of `frame`."""
+        """Take session_date, bar_at, hit, fold and `score_column` of `frame`."""
         return cls(
             frame["session_date"].to_numpy(),
             frame["bar_at"].dt.hour.to_numpy(),
             frame["hit"].to_numpy(dtype=np.float64),
             frame[score_column].to_numpy(dtype=np.float64),
+            frame["fold"].to_numpy(),
         )
 
 
@@ -77,12 +79,18 @@ def best_threshold(hits: Floats, scores: Floats) -> float:
 
 
 def summarise(scored: Scored, top_k: tuple[int, ...]) -> dict[str, float]:
-    """Return the metrics of `scored`; AUC and PR-AUC are NaN where only one class occurs."""
+    """Return the metrics of `scored`; AUC and PR-AUC are NaN where only one class occurs.
+
+    `fold_auc` compares hits and misses of the same fold only, as live every score comes from one
+    model: `auc`, of all pairs, takes a base rate that changes between folds for skill or its lack.
+    """
     hits, scores = scored.hits, scored.scores
     has_both = 0 < hits.mean() < 1
+    everything, pairs = pairs_in_folds(scored, np.zeros(len(hits), dtype=np.int64), np.ones((1, 1)))
     metrics = {
         "rows": float(len(hits)),
         "base_rate": float(hits.mean()),
+        "fold_auc": float(ratio(everything, pairs)[0]),
         "auc": float(roc_auc_score(hits, scores)) if has_both else float("nan"),
         "pr_auc": float(average_precision_score(hits, scores)) if has_both else float("nan"),
         "log_loss": float(log_loss(hits, scores, labels=[0, 1])),
@@ -135,69 +143,6 @@ def precision_at_k(scored: Scored, k: int) -> pd.DataFrame:
     return best.groupby("session")[["precision", "expected"]].mean()
 
 
-def bootstrap_by_day(
-    scored: Scored, top_k: tuple[int, ...], *, draws: int = 1_000, seed: int = 0
-) -> pd.DataFrame:
-    """Return one row of metrics per resample of the sessions, drawn with replacement.
-
-    The draws depend on the sessions and the seed only, so those of two models of the same rows are
-    paired. For AUC and PR-AUC scores are ranked into 2,000 bins: exact for up to as many scores.
-    All NaN for fewer than 5 sessions.
-    """
-    sessions, codes = np.unique(scored.sessions, return_inverse=True)
-    count = len(sessions)
-    weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws)
-    auc, pr_auc = _curve_areas(scored, codes, weights.astype(np.float64))
-    clipped = np.clip(scored.scores, 1e-15, 1 - 1e-15)
-    losses = -np.where(scored.hits > 0, np.log(clipped), np.log1p(-clipped))
-    rows = weights @ np.bincount(codes)
-    result = {
-        "auc": auc,
-        "pr_auc": pr_auc,
-        "log_loss": weights @ np.bincount(codes, losses) / rows,
-        "brier": weights @ np.bincount(codes, (scored.scores - scored.hits) ** 2) / rows,
-    }
-    for k in top_k:
-        daily = precision_at_k(scored, k)["precision"].to_numpy()
-        result[f"precision_at_{k}"] = weights @ daily / count
-    draws_by_metric = pd.DataFrame(result)
-    return draws_by_metric if count >= MIN_SESSIONS else draws_by_metric * np.nan
-
-
-def interval(draws: pd.Series[float]) -> tuple[float, float]:
-    """Return the 95 % interval of `draws`, leaving out those in which the metric is undefined."""
-    low, high = draws.quantile([0.025, 0.975])
-    return float(low), float(high)
-
-
-def compare(out_of_fold: pd.DataFrame, names: list[str], top_k: tuple[int, ...]) -> dict[str, Any]:
-    """Return the metrics of the score columns `names` with 95 % intervals, and the lead of the
-    first over each other one: the difference in AUC on the same resamples of the sessions."""
-    scored = {name: Scored.from_frame(out_of_fold, name) for name in names}
-    draws = {name: bootstrap_by_day(scored[name], top_k) for name in names}
-    contenders: dict[str, dict[str, Any]] = {
-        name: summarise(scored[name], top_k)
-        | {f"{metric}_95": interval(draws[name][metric]) for metric in draws[name]}
-        for name in names
-    }
-    model, *baselines = names
-    lead = {
-        name: {
-            "auc": contenders[model]["auc"] - contenders[name]["auc"],
-            "auc_95": interval(draws[model]["auc"] - draws[name]["auc"]),
-        }
-        for name in baselines
-    }
-    calibration = calibration_table(scored[model].hits, scored[model].scores)
-    return {
-        "contenders": contenders,
-        "lead": lead,
-        "is_better_than_chance": contenders[model]["auc_95"][0] > 0.5,
-        "calibration": calibration.to_dict("records"),
-        "alerts": summarise_alerts(out_of_fold, model),
-    }
-
-
 def summarise_alerts(out_of_fold: pd.DataFrame, score_column: str) -> dict[str, Any]:
     """Return what alerting at or above each fold's own thr would have given.
 
@@ -218,28 +163,42 @@ def summarise_alerts(out_of_fold: pd.DataFrame, score_column: str) -> dict[str, 
     }
 
 
-def _rank_bins(scores: Floats, bins: int) -> npt.NDArray[np.int64]:
+def pairs_in_folds(scored: Scored, codes: Codes, weights: Floats) -> tuple[Floats, Floats]:
+    """Return the pairs of a hit and a miss of one fold: in the right order (ties half), and all."""
+    won, pairs = np.zeros(len(weights)), np.zeros(len(weights))
+    for fold in np.unique(scored.folds):
+        is_in = scored.folds == fold
+        part = Scored(*(getattr(scored, column.name)[is_in] for column in fields(scored)))
+        hits, misses = hits_by_score(part, codes[is_in], weights)
+        won += (misses * (hits.cumsum(axis=1) - hits / 2)).sum(axis=1)
+        pairs += hits.sum(axis=1) * misses.sum(axis=1)
+    return won, pairs
+
+
+def hits_by_score(scored: Scored, codes: Codes, weights: Floats) -> tuple[Floats, Floats]:
+    """Return hits and misses per row of session weights and distinct score, the best score first.
+
+    `codes` numbers the session of each row, a column of `weights`. More than 2,000 distinct scores
+    are ranked into as many bins.
+    """
+    _, ranks = np.unique(scored.scores, return_inverse=True)
+    if ranks.max() >= RANK_BINS:
+        ranks = _rank_bins(scored.scores, RANK_BINS)
+    shape = (weights.shape[1], int(ranks.max()) + 1)
+    cells = codes * shape[1] + ranks
+    hits, misses = (
+        np.bincount(cells, counted, shape[0] * shape[1]).reshape(shape)[:, ::-1]
+        for counted in (scored.hits, 1 - scored.hits)
+    )
+    return weights @ hits, weights @ misses
+
+
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Divide; NaN or infinite where the denominator is 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(numerator / denominator)
+
+
+def _rank_bins(scores: Floats, bins: int) -> Codes:
     ranks = pd.Series(scores).rank(method="average").to_numpy()
     return np.asarray((ranks - 0.5) / len(scores) * bins, dtype=np.int64)
-
-
-def _curve_areas(
-    scored: Scored, codes: npt.NDArray[np.int64], weights: Floats
-) -> tuple[Floats, Floats]:
-    """Areas under the ROC and precision-recall curves, one per row of session weights."""
-    _, dense = np.unique(scored.scores, return_inverse=True)
-    if dense.max() >= RANK_BINS:
-        dense = _rank_bins(scored.scores, RANK_BINS)
-    shape = (weights.shape[1], int(dense.max()) + 1)
-    cells = codes * shape[1] + dense
-    size = shape[0] * shape[1]
-    hits = np.bincount(cells, scored.hits, size).reshape(shape)[:, ::-1]
-    misses = np.bincount(cells, 1 - scored.hits, size).reshape(shape)[:, ::-1]
-    new_hits, new_misses = weights @ hits, weights @ misses
-    all_hits, all_misses = new_hits.cumsum(axis=1), new_misses.cumsum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        pairs = (new_misses * (all_hits - new_hits / 2)).sum(axis=1)
-        auc = pairs / (all_hits[:, -1] * all_misses[:, -1])
-        precision = np.nan_to_num(all_hits / (all_hits + all_misses))
-        pr_auc = (new_hits * precision).sum(axis=1) / all_hits[:, -1]
-    return auc, pr_auc

@@ -87,13 +87,18 @@ def threshold(validation: pd.DataFrame) -> float:
 
 
 def judge_fold(dataset: Dataset, fold: Fold, number: int) -> FoldResult | None:
-    """Train on the fold's past and score its test sessions; None where a part lacks a class."""
+    """Train on the fold's past and score the candidates of its test sessions.
+
+    Candidates only, and thr for them only, whatever it learned from: they are what is scored live.
+    None where one outcome is all there is to learn from or to choose thr on.
+    """
     features = dataset.features.names
     train, validation, test = split(dataset.rows, fold)
-    if train["hit"].nunique() < 2 or validation["hit"].nunique() < 2 or test.empty:
+    candidates, test = validation[validation["is_candidate"]], test[test["is_candidate"]]
+    if train["hit"].nunique() < 2 or candidates["hit"].nunique() < 2 or test.empty:
         return None
     booster = fit_lightgbm(train, features, validation=validation)
-    scored = validation[["hit"]].assign(lightgbm=booster.predict(_inputs(validation, features)))
+    scored = candidates[["hit"]].assign(lightgbm=booster.predict(_inputs(candidates, features)))
     thr = threshold(scored)
     scores = {"lightgbm": booster.predict(_inputs(test, features))}
     scores |= _baseline_scores(train, test, features)

@@ -17,8 +17,9 @@ from ml.dataset import Dataset
 from ml.registry import PromotedModel, model_name
 
 METRICS = (
-    ("AUC", "auc"), ("PR-AUC", "pr_auc"), ("log loss", "log_loss"), ("Brier", "brier"),
-    ("ECE", "ece"), ("prec@5", "precision_at_5"), ("lift@5", "lift_at_5"),
+    ("AUC in fold", "fold_auc"), ("AUC", "auc"), ("PR-AUC", "pr_auc"),
+    ("log loss", "log_loss"), ("Brier", "brier"), ("ECE", "ece"),
+    ("prec@5", "precision_at_5"), ("lift@5", "lift_at_5"),
     ("prec@10", "precision_at_10"), ("lift@10", "lift_at_10"),
 )  # fmt: skip
 
@@ -44,9 +45,7 @@ def show(
     console.rule(f"{model.horizon_minutes}-minute model {model.run_id}")
     console.print(_folds_table(metrics["folds"]))
     if metrics["folds_left_out"]:
-        console.print(
-            f"{metrics['folds_left_out']} folds left out: a part of them had one class only"
-        )
+        console.print(f"Folds left out, a part having one outcome: {metrics['folds_left_out']}")
     console.print(_contenders_table(metrics["contenders"]))
     console.print(_calibration_table(metrics["calibration"]))
     console.print(f"Alerting at each fold's thr, on its unseen sessions ({_alerts(metrics)}):")

@@ -49,7 +49,7 @@ def decide_promotion(data_dir: Path, trained: Trained) -> tuple[bool, str]:
     never in the place of a model that the live service can still use.
     """
     lead = trained.metrics["lead"]
-    unbeaten = [name for name in lead if not lead[name]["auc_95"][0] > 0]
+    unbeaten = [name for name in lead if not lead[name]["fold_auc_95"][0] > 0]
     if trained.metrics["is_better_than_chance"]:
         if unbeaten:
             return True, f"better than chance, but NOT SHOWN TO BEAT {', '.join(unbeaten)}"

@@ -37,6 +37,7 @@ from ml.dataset import (
     reading,
     walk_forward,
 )
+from ml.intervals import compare
 from ml.models import CONTENDERS, FoldResult, fit_lightgbm, judge_fold, threshold
 from ml.runs import Options, Trained, decide_promotion, export_symbol_stats, record, save
 
@@ -71,7 +72,7 @@ def train_horizon(
         booster=booster,
     )
     contenders = [name for name in CONTENDERS if name in out_of_fold.columns]
-    metrics = evaluate.compare(out_of_fold, contenders, TOP_K) | {
+    metrics = compare(out_of_fold, contenders, TOP_K) | {
         "folds": [_describe_fold(result) for result in results],
         "folds_left_out": len(folds) - len(results),
         "rounds": rounds,

@@ -8,6 +8,8 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from ml.evaluate import Scored
+
 FEATURES = ("rvol_1m", "base_range", "move_prev", "spread_est")
 DEFINITION_HASH = "hash-1"
 
@@ -89,3 +91,23 @@ def publish_snapshot(
     link = folder / "warehouse.duckdb"
     link.symlink_to(version.name)
     return link
+
+
+def scored(sessions, hits, scores, buckets=None, folds=None) -> Scored:
+    """Return literal rows as Scored; bucket and fold are 0 unless given."""
+    return Scored(
+        np.array(sessions),
+        np.array(buckets if buckets is not None else [0] * len(hits)),
+        np.array(hits, dtype=float),
+        np.array(scores, dtype=float),
+        np.array(folds if folds is not None else [0] * len(hits)),
+    )
+
+
+def noisy_scores() -> Scored:
+    """Return 600 rows of 8 sessions in 2 folds, with 99 distinct scores that say something."""
+    random = np.random.default_rng(3)
+    hits = random.random(600) < 0.3
+    scores = np.round(np.clip(0.3 * hits + 0.6 * random.random(600), 0.01, 0.99), 2)
+    sessions = random.integers(0, 8, 600)
+    return scored(sessions, hits, scores, folds=sessions // 4)

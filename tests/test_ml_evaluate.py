@@ -5,27 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import average_precision_score, fbeta_score, log_loss, roc_auc_score
+from sklearn.metrics import fbeta_score
 
 from ml import evaluate
-from ml.evaluate import Scored
-
-
-def scored(sessions, hits, scores, buckets=None) -> Scored:
-    return Scored(
-        np.array(sessions),
-        np.array(buckets if buckets is not None else [0] * len(hits)),
-        np.array(hits, dtype=float),
-        np.array(scores, dtype=float),
-    )
-
-
-@pytest.fixture
-def noisy() -> Scored:
-    random = np.random.default_rng(3)
-    hits = random.random(600) < 0.3
-    scores = np.round(np.clip(0.3 * hits + 0.6 * random.random(600), 0.01, 0.99), 2)
-    return scored(random.integers(0, 8, 600), hits, scores)
+from tests.ml_fixture import noisy_scores, scored
 
 
 def test_threshold_maximises_f_half():
@@ -34,7 +17,8 @@ def test_threshold_maximises_f_half():
     ) == pytest.approx(0.5)
 
 
-def test_no_threshold_does_better(noisy):
+def test_no_threshold_does_better():
+    noisy = noisy_scores()
     thr = evaluate.best_threshold(noisy.hits, noisy.scores)
     found = fbeta_score(noisy.hits, noisy.scores >= thr, beta=0.5)
     others = [fbeta_score(noisy.hits, noisy.scores >= t, beta=0.5) for t in set(noisy.scores)]
@@ -92,52 +76,23 @@ def test_summary_agrees_with_literal_values():
     assert metrics["log_loss"] == pytest.approx(-np.log([0.9, 0.4, 0.65, 0.8]).mean())
 
 
+def test_fold_auc_compares_within_a_fold_only():
+    # each fold ranks its rows perfectly; across folds a miss of fold 2 outscores a hit of fold 1
+    rows = scored([1, 1, 2, 2], [0, 1, 0, 1], [0.1, 0.2, 0.3, 0.4], folds=[1, 1, 2, 2])
+    metrics = evaluate.summarise(rows, ())
+    assert (metrics["fold_auc"], metrics["auc"]) == (1.0, 0.75)
+
+
+def test_constant_scores_per_fold_are_no_skill():
+    # the pooled AUC calls it skill that the fold with the higher score has more hits
+    rows = scored([1, 1, 2, 2, 2], [0, 1, 0, 1, 1], [0.2] * 2 + [0.6] * 3, folds=[1, 1, 2, 2, 2])
+    metrics = evaluate.summarise(rows, ())
+    assert metrics["fold_auc"] == 0.5
+    assert metrics["auc"] > 0.5
+
+
 def test_one_class_has_no_auc():
     assert np.isnan(evaluate.summarise(scored([1, 1], [0, 0], [0.1, 0.2]), ())["auc"])
-
-
-def test_bootstrap_draws_equal_sklearn_on_the_resampled_rows(noisy):
-    draws = evaluate.bootstrap_by_day(noisy, (5,), draws=20, seed=1)
-    days = np.unique(noisy.sessions)
-    counts = np.random.default_rng(1).multinomial(8, np.full(8, 1 / 8), size=20)
-    for draw, count in zip(draws.to_dict("records"), counts, strict=True):
-        rows = np.concatenate(
-            [np.flatnonzero(noisy.sessions == day) for day in np.repeat(days, count)]
-        )
-        hits, scores = noisy.hits[rows], noisy.scores[rows]
-        assert draw["auc"] == pytest.approx(roc_auc_score(hits, scores))
-        assert draw["pr_auc"] == pytest.approx(average_precision_score(hits, scores))
-        assert draw["log_loss"] == pytest.approx(log_loss(hits, scores))
-        assert draw["brier"] == pytest.approx(np.mean((hits - scores) ** 2))
-
-
-def test_many_distinct_scores_are_ranked_closely_enough():
-    random = np.random.default_rng(5)
-    hits = random.random(20_000) < 0.3
-    rows = scored(np.zeros(20_000), hits, 1 / (1 + np.exp(-random.normal(hits, 1))))
-    rows = Scored(random.integers(0, 5, 20_000), rows.buckets, rows.hits, rows.scores)
-    whole = evaluate._curve_areas(rows, np.zeros(20_000, dtype=int), np.ones((1, 1)))
-    assert whole[0][0] == pytest.approx(roc_auc_score(rows.hits, rows.scores), abs=1e-4)
-    assert whole[1][0] == pytest.approx(average_precision_score(rows.hits, rows.scores), abs=1e-3)
-
-
-def test_bootstrap_is_the_same_for_the_same_seed(noisy):
-    first, second = (evaluate.bootstrap_by_day(noisy, (5,), draws=5, seed=2) for _ in range(2))
-    pd.testing.assert_frame_equal(first, second)
-
-
-def test_days_are_resampled_whole():
-    # every day is all hits or all misses: resampling rows would never give a Brier score of 0
-    days = np.repeat(np.arange(6), 100)
-    rows = scored(days, days % 2, np.full(600, 0.0))
-    draws = evaluate.bootstrap_by_day(rows, (), draws=400)
-    assert draws["brier"].min() < 0.01
-    assert set(np.round(draws["brier"] * 6)) <= set(range(7))
-
-
-def test_four_sessions_give_no_interval():
-    rows = scored([1, 2, 3, 4], [0, 1, 0, 1], [0.1, 0.2, 0.3, 0.4])
-    assert np.isnan(evaluate.interval(evaluate.bootstrap_by_day(rows, ())["auc"])).all()
 
 
 def test_alerts_are_counted_at_each_folds_own_threshold():
