@@ -11,6 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
 
+DEMO_MARK = ".demo"
+"""A data directory with this file holds the simulated market of `make demo`."""
+
 Plan = Literal["free", "starter", "premium", "ultimate"]
 
 
@@ -37,6 +40,9 @@ class Settings(BaseSettings):
 
     simulated_clock: str | None = None
     """`<start, UTC>/<speed>/<anchor, unix seconds>`; None is the real clock. See ingest/clock.py."""
+
+    dbt_vars: str = ""
+    """YAML of vars that override dbt_project.yml, for every dbt run of the Makefile and live."""
 
     live_host: str = "127.0.0.1"
     """Address the live service binds. Any but loopback needs LIVE_TOKEN."""

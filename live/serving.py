@@ -92,8 +92,8 @@ def create_views(settings: Settings) -> None:
         "--target-path", str(scratch / "target"), "--log-path", str(scratch / "logs"),
         "--vars", settings.dbt_vars or "{}", "--no-use-colors", "--quiet",
     ]  # fmt: skip
-    if variables := os.environ.get("DBT_VARS"):  # as the Makefile passes them on
-        command += ["--vars", variables]
+    if settings.dbt_vars:
+        command += ["--vars", settings.dbt_vars]
     environment = {
         **os.environ,
         "DATA_DIR": str(settings.data_dir),

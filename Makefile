@@ -1,0 +1,54 @@
+# Every command of the project. `make demo` needs nothing; the others say what they lack.
+PYTHON ?= python3
+BIN := .venv/bin
+PY := $(BIN)/python
+DATA_DIR ?= $(or $(shell sed -n 's/^DATA_DIR=//p' .env 2>/dev/null),data)
+DBT_VARS ?=
+DBT = $(PY) -m dbt.cli.main --quiet --warn-error-options '{"silence": "all"}'
+VARS = $(if $(DBT_VARS),--vars '$(DBT_VARS)')
+export DATA_DIR DBT_VARS
+export DBT_PROJECT_DIR := $(CURDIR)/dbt_project
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+
+.PHONY: help setup demo test check ingest features train live replay sql bench clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.ready ## the virtual environment with exact versions
+.venv/.ready: constraints.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup ## the whole path on a simulated market, to live signals (SIGNALS=1 ends after one)
+	@$(PY) -m live.demo
+
+ingest: setup ## what the coming session needs from the provider, and no more
+	$(PY) -m ingest calendar
+	$(PY) -m ingest universe
+	$(PY) -m ingest profiles
+	$(PY) -m ingest splits
+	$(DBT) run --select +daily_requests $(VARS)
+	$(PY) -m ingest daily
+	$(DBT) run --select +watchlist +minute_requests $(VARS)
+	$(PY) -m ingest minute
+
+features: setup ## dbt build, a new published snapshot, exports
+	$(PY) -m ingest calendar
+	$(DBT) build $(VARS)
+	$(PY) -m ingest export
+
+train: setup ## models from the published snapshot
+	$(PY) -m ml.train
+
+live: setup ## the live service
+	$(PY) -m live serve
+
+check: setup ## ruff, mypy, sqlfluff
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	cd dbt_project && ../$(BIN)/sqlfluff lint models macros tests
+
+test: check ## all tests, from nothing
+	$(BIN)/pytest
