@@ -20,7 +20,9 @@ QUEUE_SIZE = 256
 class Subscription:
     """What one client has still to get. Belongs to the event loop's thread."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, start: int, size: int) -> None:
+        self.start = start
+        """The newest signal that had been published when it began."""
         self._size = size
         self._queue: deque[Message] = deque()
         self._ready = asyncio.Event()
@@ -79,7 +81,7 @@ class Broadcaster:
     @contextmanager
     def subscribe(self) -> Iterator[Subscription]:
         """Collect what is published from now on."""
-        subscription = Subscription(self._queue_size)
+        subscription = Subscription(self.last_seq, self._queue_size)
         self._subscriptions.add(subscription)
         try:
             yield subscription
@@ -94,7 +96,7 @@ class Broadcaster:
         With `since` it starts with the stored signals after that seq. After a gap, the gap is told
         and what was missed is read from the store. A `since` of the future counts as now.
         """
-        sent_to = self.last_seq if since is None else min(since, self.last_seq)
+        sent_to = subscription.start if since is None else min(since, subscription.start)
         behind = since is not None
         while True:
             while behind:

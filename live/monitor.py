@@ -228,6 +228,8 @@ class Monitor:
     def _to_signals(
         self, keys: list[Key], entries: dict[Key, Entry], rows: pa.Table, rules: Rules
     ) -> list[Signal]:
+        if not keys:
+            return []
         places = {key: place for place, key in enumerate(entries)}
         scores = self._scorer.score(rows.take([places[key] for key in keys]))
         emitted_at = self._clock.now()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import pyarrow as pa
@@ -147,6 +147,8 @@ class LiveWarehouse:
         with self._transaction():
             self._land("signals", rows, provider, landed_at)
 
+    # Whole results are always fetched: a relation refuses a connection with an unfinished one.
+
     def _land(self, table: str, rows: pa.Table, provider: str, landed_at: datetime) -> Landing:
         return land(self._connection, table, rows, provider=provider, landed_at=landed_at)
 
@@ -162,29 +164,29 @@ class LiveWarehouse:
 
     def first_change(self, session_date: date, landed_at: datetime) -> datetime | None:
         """Return the bar_at of the earliest bar that landed at `landed_at`."""
-        row = self._connection.execute(
+        ((first,),) = self._connection.execute(
             "select min(bar_at) from raw.bars_1m "
             "where session_date = $session_date and landed_at = $landed_at",
             {"session_date": session_date, "landed_at": landed_at},
-        ).fetchone()
-        return row[0] if row else None
+        ).fetchall()
+        return cast("datetime | None", first)
 
     def entries(self, session_date: date, since: datetime) -> pa.Table:
         """Return the rows of marts.states_1m of a session, from `since` on, that are entries."""
-        return self._connection.execute(
+        return self._connection.sql(
             "select * from marts.states_1m "
             "where session_date = $session_date and bar_at >= $since and is_entry "
             "order by bar_at, symbol",
-            {"session_date": session_date, "since": since},
+            params={"session_date": session_date, "since": since},
         ).to_arrow_table()
 
     def newest_bar_at(self, session_date: date) -> datetime | None:
         """Return the newest bar's start."""
-        row = self._connection.execute(
+        ((newest,),) = self._connection.execute(
             "select max(bar_at) from raw.bars_1m where session_date = $session_date",
             {"session_date": session_date},
-        ).fetchone()
-        return row[0] if row else None
+        ).fetchall()
+        return cast("datetime | None", newest)
 
     def last_signals(self, session_date: date) -> dict[str, datetime]:
         """Return each symbol's latest signal of a session: its bar_at."""
@@ -234,7 +236,7 @@ class LiveWarehouse:
             "where landed_at < $day + interval 2 day",
         }
         return {
-            table: self._connection.execute(query, {"day": session_date}).to_arrow_table()
+            table: self._connection.sql(query, params={"day": session_date}).to_arrow_table()
             for table, query in queries.items()
         }
 
