@@ -53,10 +53,11 @@ def show(
     top = ", ".join(f"{name} {share:.0%}" for name, share in list(metrics["gain"].items())[:6])
     console.print(f"Gain by feature: {top}")
     is_good = is_promoted and "NOT" not in outcome
-    verb = "promoted to" if is_promoted else "NOT promoted to"
+    file = model_name(model.horizon_minutes)
+    deed = f"promoted to {file}, thr {model.thr:.3f}" if is_promoted else f"{file} left as it is"
     console.print(
         Panel(
-            f"{outcome}\n{verb} {model_name(model.horizon_minutes)}, thr {model.thr:.3f}",
+            f"{outcome}\n{deed}",
             style="green" if is_good else "bold red",
         )
     )
@@ -77,6 +78,9 @@ def _contenders_table(contenders: dict[str, dict[str, Any]]) -> Table:
     for header, name in METRICS:
         cells = (_with_interval(row[name], row.get(f"{name}_95")) for row in contenders.values())
         table.add_row(header, *cells)
+    table.caption = (
+        "AUC in fold decides. prec@k: mean over sessions. lift: over same session, hour."
+    )
     return table
 
 
