@@ -28,7 +28,8 @@ def _number(value: Any) -> float | None:
 def _numbers(rows: Rows, key: str) -> pa.Array:
     values = [row.get(key) for row in rows]
     try:
-        return pa.array(values, pa.float64())  # five times as fast as one by one
+        # five times as fast as one by one; NaN becomes null
+        return pa.array(values, pa.float64(), from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return pa.array([_number(value) for value in values], pa.float64())
 

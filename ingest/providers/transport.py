@@ -184,6 +184,8 @@ def read_rows(reply: Reply, where: str) -> Rows:
         answer = json.loads(text)
     except (ValueError, RecursionError):
         answer = None
+    if isinstance(answer, dict):
+        raise BadAnswerError(f"{where}: FMP answered with an error: {_excerpt(_message(text))}")
     if not isinstance(answer, list) or not all(isinstance(row, dict) for row in answer):
         garbage = BadAnswerError(f"{where}: expected rows, got {_excerpt(text)}")
         garbage.retries = True
@@ -251,8 +253,6 @@ def refusal(status: int, text: str, where: str) -> ProviderError | None:
             error = case.error(message)
             error.retries = case.retries
             return error
-    if text.lstrip()[:1] == "{":
-        return BadAnswerError(f"{where}: FMP answered with an error: {_excerpt(said)}")
     return None
 
 
