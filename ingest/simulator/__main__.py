@@ -38,9 +38,6 @@ def main(
     fault: Annotated[list[str] | None, typer.Option(help="NAME=RATE; repeatable.")] = None,
 ) -> None:
     """Serve a market on loopback as FMP's stable API, until SIGINT or SIGTERM."""
-    stop = Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stop.set())
     try:
         market = _market(seed, symbols, bars_1m, bars_1d, profiles)
         faults = parse_faults(fault or [], seed)
@@ -52,6 +49,9 @@ def main(
         sys.exit(f"error: {error}")
     except OSError as error:
         sys.exit(f"error: port {port} can't be used ({error.strerror}): choose another or --port 0")
+    stop = Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
     with server:
         print(f"simulated market: {server.base_url}", flush=True)
         stop.wait()

@@ -42,8 +42,8 @@ class FileMarket:
         self._profiles = {_canonical(row["symbol"]): row for row in table.to_dict("records")}
         self._all_daily = lru_cache(maxsize=None)(self._complete_daily)
 
-    def symbols(self) -> list[str]:
-        """Return every symbol of the market."""
+    def symbols(self, on: date | None = None) -> list[str]:
+        """Return every symbol of the market, whatever the day."""
         return list(self._symbols)
 
     def profile(self, symbol: str) -> Profile | None:

@@ -57,9 +57,11 @@ class GeneratedMarket:
     def _make_path(self, slot: int) -> DailyPath:
         return make_path(self.seed, self._companies[slot], self._runs.get(slot))
 
-    def symbols(self) -> list[str]:
-        """Return every symbol that ever trades."""
-        return list(self._lines)
+    def symbols(self, on: date | None = None) -> list[str]:
+        """Return the symbols that trade on the day `on`; without it every one that ever does."""
+        if on is None:
+            return list(self._lines)
+        return [s for s, line in self._lines.items() if line.profile.trades_on(on)]
 
     def watchlist_grade(self) -> list[str]:
         """Return the symbols with a habit of running: what a scanner should find."""

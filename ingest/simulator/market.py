@@ -51,6 +51,11 @@ class Profile:
     renamed_on: date | None = None
     """First day on which another symbol has taken this one's place."""
 
+    def trades_on(self, day: date) -> bool:
+        """Return whether something trades under this symbol on `day`, if the market is open."""
+        ends = [end for end in (self.delisted_date, self.renamed_on) if end is not None]
+        return (self.known_from or date.min) <= day and all(day < end for end in ends)
+
 
 @dataclass(frozen=True)
 class Split:
@@ -75,8 +80,8 @@ class SymbolChange:
 class Market(Protocol):
     """A source of everything the simulated provider knows. Prices are as traded."""
 
-    def symbols(self) -> list[str]:
-        """Return every symbol that ever trades."""
+    def symbols(self, on: date | None = None) -> list[str]:
+        """Return the symbols that trade on the day `on`; without it every one that ever does."""
 
     def profile(self, symbol: str) -> Profile | None:
         """Return the symbol's profile; None where there is no such symbol."""

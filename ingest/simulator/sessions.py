@@ -53,8 +53,8 @@ def calendar() -> exchange_calendars.ExchangeCalendar:
 def sessions() -> tuple[Session, ...]:
     """Return every session, oldest first. PRE opens 5.5 h before RTH, POST lasts 4 h."""
     schedule = calendar().schedule
-    opens = schedule["open"].dt.tz_localize(None)
-    closes = schedule["close"].dt.tz_localize(None)
+    opens = schedule["open"].dt.tz_convert(None)
+    closes = schedule["close"].dt.tz_convert(None)
     return tuple(
         _session(o.to_pydatetime(), c.to_pydatetime()) for o, c in zip(opens, closes, strict=True)
     )
