@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 
 import duckdb
@@ -236,10 +236,13 @@ def _finished(
     running: dict[Future[Answer], Request],
     window: int,
 ) -> Iterator[tuple[Request, Future[Answer]]]:
-    """Yield requests as they end; at most `window` are under way, so answers never pile up."""
+    """Yield requests as they end; at most `window` are under way, so answers never pile up.
+
+    The first one goes alone: a wrong key or a missing plan costs one call, not a call per thread.
+    """
     waiting = iter(requests)
-    while True:
-        for request in islice(waiting, window - len(running)):
+    for width in chain([1], repeat(window)):
+        for request in islice(waiting, width - len(running)):
             running[pool.submit(request.fetch)] = request
         if not running:
             return
