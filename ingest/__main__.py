@@ -38,6 +38,8 @@ EXPECTED_ERRORS = (
     DatabaseLockedError,
     DatabaseUnusableError,
     ProviderError,
+    OSError,
+    duckdb.Error,
     ValueError,  # settings, clocks, files: each says what is wrong and what to do
     exports.NotPublishedError,
     jobs.JobError,
@@ -220,8 +222,4 @@ def status() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except duckdb.Error as error:
-        complaints.print(f"The warehouse failed: {error}", style="red", markup=False)
-        sys.exit(1)
+    app()
