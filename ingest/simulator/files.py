@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -34,12 +35,13 @@ class FileMarket:
         profiles: Path | None = None,
     ) -> None:
         self._minutes = _by_symbol(bars_1m, "bar_at", BARS_1M) if bars_1m else {}
-        self._daily = _by_symbol(bars_1d, "date", BARS_1D) if bars_1d else {}
+        wanted = set(self._minutes) or None
+        self._daily = _by_symbol(bars_1d, "date", BARS_1D, wanted) if bars_1d else {}
         if not self._minutes and not self._daily:
             raise ValueError("a market of files needs bars: give bars_1m or bars_1d with rows")
         self._symbols = list(self._minutes or self._daily)
-        table = _read(profiles, ("symbol",)) if profiles else pd.DataFrame({"symbol": []})
-        self._profiles = {_canonical(row["symbol"]): row for row in table.to_dict("records")}
+        told = _read(profiles, ("symbol",)).to_pylist() if profiles else []
+        self._profiles = {_canonical(row["symbol"]): row for row in told}
         self._all_daily = lru_cache(maxsize=None)(self._complete_daily)
 
     def symbols(self, on: date | None = None) -> list[str]:
@@ -66,7 +68,7 @@ class FileMarket:
     def market_cap(self, symbol: str, session_date: date, price: float) -> float | None:
         """Return the market cap of the profiles file, whatever the session."""
         value = self._profiles.get(symbol, {}).get("market_cap")
-        return None if value is None or pd.isna(value) else float(round(value))
+        return None if value is None or math.isnan(value) else float(round(value))
 
     def daily(self, symbol: str, start: date, end: date) -> Bars:
         """Return daily bars: those of the file, and where it has none, made of RTH minutes."""
@@ -126,30 +128,53 @@ def _between(bars: Bars, start: Any, end: Any) -> Bars:
     return bars[first:last]
 
 
-def _by_symbol(path: Path, stamp: str, dtype: np.dtype[Any]) -> dict[str, Bars]:
+def _by_symbol(
+    path: Path, stamp: str, dtype: np.dtype[Any], wanted: set[str] | None = None
+) -> dict[str, Bars]:
+    """Return the file's bars by symbol, oldest first; of `wanted` symbols only, where given."""
     table = _read(path, ("symbol", stamp, *VALUES))
-    moments = pd.to_datetime(table[stamp], utc=True).dt.tz_localize(None)
+    encoded = table["symbol"].dictionary_encode().combine_chunks()
+    names = [_canonical(name) for name in encoded.dictionary.to_pylist()]
+    kept = sorted(set(names) if wanted is None else wanted & set(names))
+    place = {name: code for code, name in enumerate(kept)}
+    codes = np.array([place.get(name, -1) for name in names], dtype=int)[
+        encoded.indices.to_numpy(zero_copy_only=False).astype(int)
+    ]
+    bars = _rows(path, table, stamp, dtype)
+    assert dtype.names is not None
+    if (codes < 0).any():
+        bars, codes = bars[codes >= 0], codes[codes >= 0]
+    stamps, steps = bars[dtype.names[0]], np.diff(codes)
+    if not ((steps > 0) | ((steps == 0) & (stamps[1:] >= stamps[:-1]))).all():
+        order = np.lexsort((stamps, codes))
+        bars, codes = bars[order], codes[order]
+    edges = np.searchsorted(codes, np.arange(len(kept) + 1))
+    pieces = zip(kept, edges[:-1], edges[1:], strict=True)
+    return {name: bars[first:last] for name, first, last in pieces}
+
+
+def _rows(path: Path, table: pa.Table, stamp: str, dtype: np.dtype[Any]) -> Bars:
     bars = np.empty(len(table), dtype=dtype)
     assert dtype.names is not None
-    bars[dtype.names[0]] = moments.to_numpy()
-    for name in VALUES:
-        bars[name] = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype="f8")
-    codes, names = pd.factorize(table["symbol"].map(_canonical, na_action="ignore"))
-    order = np.lexsort((bars[dtype.names[0]], codes))
-    edges = np.searchsorted(codes[order], np.arange(len(names) + 1))
-    pieces = zip(names, edges[:-1], edges[1:], strict=True)
-    return {str(name): bars[order[first:last]] for name, first, last in pieces}
+    unit = pa.timestamp("us") if stamp == "bar_at" else pa.date32()
+    try:
+        bars[dtype.names[0]] = table[stamp].cast(unit).to_numpy()
+        for name in VALUES:
+            bars[name] = table[name].cast(pa.float64()).to_numpy()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise ValueError(f"{path} holds what is no bar: {error}") from error
+    return bars
 
 
-def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+def _read(path: Path, columns: tuple[str, ...]) -> pa.Table:
     if not path.is_file():
         raise ValueError(f"{path} is no file: give a Parquet or CSV file")
     reader = pyarrow.parquet.read_table if path.suffix == ".parquet" else pyarrow.csv.read_csv
     try:
-        table: pd.DataFrame = reader(path).to_pandas()
-    except pyarrow.ArrowInvalid as error:
+        table = reader(path)
+    except pa.ArrowInvalid as error:
         raise ValueError(f"{path} can't be read: expected Parquet or CSV ({error})") from error
-    lacking = [name for name in columns if name not in table.columns]
+    lacking = [name for name in columns if name not in table.column_names]
     if lacking:
         raise ValueError(
             f"{path} has no column {', '.join(lacking)}: expected {', '.join(columns)}"

@@ -157,17 +157,14 @@ def _levels(
     The level follows `drift`, loosely: what is not planned pulls it back there, and pays for what
     the plans gain on average.
     """
-    before, opening, closing = [], [], []
     planned_gain = float(np.mean((overnight + intraday) * is_planned))
-    drift = drift - planned_gain / PULL
-    level = float(drift[0])
-    rows = zip(
-        overnight.tolist(), intraday.tolist(), drift.tolist(), is_planned.tolist(), strict=True
-    )
-    for night, day, target, planned in rows:
-        before.append(level)
-        opening.append(level + night)
-        pull = 0.0 if planned else PULL * min(max(target - level, -2.0), 2.0)
-        level += night + day + pull
-        closing.append(level)
-    return np.array(before), np.array(opening), np.array(closing)
+    target = drift - planned_gain / PULL
+    pull = np.where(is_planned, 0.0, PULL)
+    moves = overnight + intraday + pull * target
+    level = float(target[0])
+    levels = [level]
+    for kept, move in zip((1.0 - pull).tolist(), moves.tolist(), strict=True):
+        level = kept * level + move
+        levels.append(level)
+    before = np.array(levels[:-1])
+    return before, before + overnight, np.array(levels[1:])
