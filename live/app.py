@@ -16,7 +16,7 @@ from litestar.exceptions import NotFoundException, WebSocketDisconnect
 from litestar.middleware import DefineMiddleware
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 
 from ingest.clock import Clock
 from ingest.settings import Settings
@@ -29,8 +29,9 @@ from live.scoring import Scorer
 from live.signals import utc_text
 from live.warehouse import LiveWarehouse
 
-Since = Annotated[int, Parameter(ge=0, description="signals after this seq")]
-Limit = Annotated[int, Parameter(ge=1, le=5_000, description="at most this many, the newest")]
+Since = Annotated[int, QueryParameter(ge=0, description="signals after this seq")]
+SinceOrNow = Annotated[int | None, QueryParameter(ge=0, description="replay from after this seq")]
+Limit = Annotated[int, QueryParameter(ge=1, le=5_000, description="at most this many rows")]
 Row = dict[str, Any]
 
 
@@ -93,6 +94,7 @@ def create_app(
     return Litestar(
         [health, metrics, watchlist, signals, bars, features, stream],
         lifespan=[watching],
+        logging_config=None,
         state=State({"service": service}),
         middleware=[DefineMiddleware(Access, settings=settings)],
         openapi_config=OpenAPIConfig(
@@ -143,7 +145,7 @@ def signals(state: State, since: Since = 0, limit: Limit = 500) -> Response[str]
 
 
 @get("/bars/{symbol:str}", sync_to_thread=True)
-def bars(state: State, symbol: str, limit: Limit = 1_000) -> list[Row]:
+def bars(state: State, symbol: FromPath[str], limit: Limit = 1_000) -> list[Row]:
     """The session's closed one-minute bars of a symbol, oldest first."""
     return _newest(
         state,
@@ -155,7 +157,7 @@ def bars(state: State, symbol: str, limit: Limit = 1_000) -> list[Row]:
 
 
 @get("/features/{symbol:str}", sync_to_thread=True)
-def features(state: State, symbol: str, limit: Limit = 1) -> list[Row]:
+def features(state: State, symbol: FromPath[str], limit: Limit = 1) -> list[Row]:
     """A symbol's newest features, oldest first, and its state by the rules."""
     return _newest(state, symbol, limit, "select * from marts.states_1m")
 
@@ -195,7 +197,7 @@ def to_json(row: Row) -> Row:
 
 @websocket("/ws")
 async def stream(
-    socket: WebSocket[Any, Any, State], state: State, since: Since | None = None
+    socket: WebSocket[Any, Any, State], state: State, since: SinceOrNow = None
 ) -> None:
     """Send each signal as JSON text; with `since`, first what was stored after that seq."""
     service: Service = state.service

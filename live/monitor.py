@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 SHORTEST_SLEEP = 0.05
 FRESH_FOR = timedelta(minutes=2)
-STOP_SECONDS = 1.2
-"""Real seconds that a running tick gets to end when the service stops."""
+STOP_SECONDS = (0.3, 0.5)
+"""Real seconds that a running tick gets to end when the service stops, and to be interrupted."""
 
 Key = tuple[str, datetime]
 """The symbol and bar_at of an entry."""
@@ -97,19 +97,22 @@ class Monitor:
                     self._broadcaster.publish((signal.seq, signal.payload))
                 self._set("tick", None)
             except Exception as error:  # whatever it is, the next tick may pass
+                if self._stopping.is_set():
+                    return
                 self.counts.failed_ticks += 1
                 self._set("tick", f"{type(error).__name__}: {one_line(error)}")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._pause())
 
     async def stop(self) -> None:
-        """End the loop and the feed, within STOP_SECONDS also where a tick hangs."""
+        """End the loop and the feed; a tick that runs is interrupted."""
         self._stopping.set()
         self._feed.close()
         idle = asyncio.get_running_loop().run_in_executor(self._thread, lambda: None)
-        try:
-            await asyncio.wait_for(idle, STOP_SECONDS)
-        except TimeoutError:
+        for patience in STOP_SECONDS:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(idle), patience)
+                break
             self._warehouse.interrupt()
         self._thread.shutdown(wait=False, cancel_futures=True)
 

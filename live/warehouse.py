@@ -48,17 +48,26 @@ class LiveWarehouse:
     """The live database while it is open."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, published_path: Path) -> None:
-        self._connection = connection
+        connection.execute("set global TimeZone = 'UTC'")
+        self._root = connection
+        """Idle but for `refresh`: a busy connection refuses to give cursors."""
+        self._connection = connection.cursor()
         self._published_path = published_path
         self._attached: Path | None = None
         self._reading = threading.Lock()
         self.refresh()
 
     def close(self) -> None:
-        """Wait for a running read, write the log into the file, let the snapshot go."""
-        with self._reading:
-            self._connection.execute("checkpoint")
-            self._connection.execute("detach published")
+        """Write DuckDB's log into the file; where a statement still runs, the next start does."""
+        is_idle = self._reading.acquire(timeout=0.5)
+        try:
+            self._connection.close()
+            self._root.execute("checkpoint")
+        except duckdb.Error as error:
+            log.warning("live.duckdb is closed without a checkpoint, nothing is lost: %s", error)
+        finally:
+            if is_idle:
+                self._reading.release()
 
     def interrupt(self) -> None:
         """Stop the statement that the writing thread runs."""
@@ -71,10 +80,10 @@ class LiveWarehouse:
             return False
         with self._reading:
             if self._attached is not None:
-                self._connection.execute("detach published")
+                self._root.execute("detach published")
                 self._attached = None
             escaped = str(version).replace("'", "''")
-            self._connection.execute(f"attach '{escaped}' as published (read_only)")
+            self._root.execute(f"attach '{escaped}' as published (read_only)")
             self._attached = version
         log.info("snapshot %s attached", version.name)
         return True
@@ -87,7 +96,7 @@ class LiveWarehouse:
     def read(self, sql: str, parameters: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return the rows of a query. May be called from any thread; reads take turns."""
         with self._reading:
-            cursor = self._connection.cursor()
+            cursor = self._root.cursor()
             try:
                 return _rows(cursor.execute(sql, parameters))
             finally:
