@@ -6,13 +6,14 @@ bars as (select * from {{ ref('int_bars_1m') }}),
 
 minutes as (select * from {{ ref('int_segment_minutes') }}),
 
-minute_means as (
+minute_sums as (
     select
         baseline.symbol,
         baseline.session_date,
         bars.session_segment,
         bars.minute_of_session,
-        sum(bars.volume * baseline.volume_factor) / any_value(baseline.baseline_count) as mean_volume
+        any_value(baseline.baseline_count) as baseline_count,
+        sum(bars.volume * baseline.volume_factor) as summed_volume
     from baseline
     inner join bars
         on
@@ -22,11 +23,13 @@ minute_means as (
 ),
 
 segments as (
-    select distinct
+    select
         symbol,
         session_date,
-        session_segment
-    from minute_means
+        session_segment,
+        any_value(baseline_count) as baseline_count
+    from minute_sums
+    group by all
 ),
 
 grid as (
@@ -35,25 +38,28 @@ grid as (
         segments.session_date,
         segments.session_segment,
         minutes.minute_of_session,
-        coalesce(minute_means.mean_volume, 0) as mean_volume
+        segments.baseline_count,
+        coalesce(minute_sums.summed_volume, 0) as summed_volume
     from segments
     inner join minutes using (session_date, session_segment)
-    left join minute_means using (symbol, session_date, session_segment, minute_of_session)
+    left join minute_sums using (symbol, session_date, session_segment, minute_of_session)
 ),
 
-{# The frame looks past the minute, not past the session it is for: all of it is history there. #}
+{# Sums of whole shares are exact in any order, so the division comes last. The frame looks past the
+   minute, not past the session it is for: all of it is history there. #}
 smoothed as (
     select
         symbol,
         session_date,
         session_segment,
         minute_of_session,
-        avg(mean_volume) over (
+        avg(summed_volume) over (
             by_minute
             rows between {{ var('rvol_smooth_minutes') }} preceding
             and {{ var('rvol_smooth_minutes') }} following
-        ) as usual_volume,
-        sum(mean_volume) over (by_minute rows unbounded preceding) as usual_volume_so_far
+        ) / baseline_count as usual_volume,
+        sum(summed_volume) over (by_minute rows unbounded preceding)
+        / baseline_count as usual_volume_so_far
     from grid
     window
         by_minute as (
