@@ -57,7 +57,7 @@ def _told_in_one_line(summary: Summary | None = None) -> Iterator[None]:
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         _print_done(summary)
-        complaints.print("Stopped. What was got has landed; run it again to go on.")
+        complaints.print("Stopped. Run it again to go on.")
         sys.stdout.flush()
         os._exit(130)  # requests still under way may hang for a minute, and have nothing to land
     _print_done(summary)

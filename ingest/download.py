@@ -22,6 +22,7 @@ from ingest.budget import BudgetSpentError, CallBudget, StoppedError
 from ingest.clock import Clock
 from ingest.providers.errors import BadAnswerError, FetchRecord, ProviderError
 from ingest.providers.fmp import PROVIDER, Answer
+from ingest.transaction import interrupts_held, transaction
 from ingest.warehouse import Landing, land, open_warehouse
 
 BATCH_ANSWERS = 250
@@ -77,8 +78,7 @@ def land_answers(
     A failed request has no table, and a line all the same.
     """
     landings: dict[str, Landing] = {}
-    connection.execute("begin")
-    try:
+    with transaction(connection):
         for table in dict.fromkeys(table for table, _ in answers if table is not None):
             rows = pa.concat_tables([answer.table for name, answer in answers if name == table])
             landings[table] = land(connection, table, rows, provider=PROVIDER, landed_at=landed_at)
@@ -86,10 +86,6 @@ def land_answers(
         land(connection, "fetch_log", requests, provider=PROVIDER, landed_at=landed_at)
         if any(landing.rejected for landing in landings.values()):
             _name_requests_of_rejected(connection, requests, landed_at)
-        connection.execute("commit")
-    except BaseException:
-        connection.execute("rollback")
-        raise
     return landings
 
 
@@ -142,14 +138,28 @@ class Batch:
             or time.monotonic() - self._since >= BATCH_SECONDS
         )
 
+    def land_rest(self) -> None:
+        """Land all answers at the end of a job that has to stop; say so where that fails."""
+        try:
+            self.land()
+        except BaseException:
+            if self._answers:
+                self._summary.notes.append(
+                    f"the last {len(self._answers)} answers did not land: they will be bought again"
+                )
+            raise
+
     def land(self) -> None:
         """Land all answers in the warehouse, waiting while another process has it open."""
         if self._answers:
-            with open_warehouse(self._warehouse, wait_seconds=LOCK_SECONDS) as connection:
+            with (
+                open_warehouse(self._warehouse, wait_seconds=LOCK_SECONDS) as connection,
+                interrupts_held(),
+            ):
                 landings = land_answers(connection, self._answers, self._clock.now())
-            self._answers, self._rows = [], 0
-            for table, landing in landings.items():
-                self._summary.count_landing(table, landing)
+                self._answers, self._rows = [], 0
+                for table, landing in landings.items():
+                    self._summary.count_landing(table, landing)
         self._since = time.monotonic()
 
 
@@ -221,7 +231,7 @@ def download(
     except (ProviderError, BudgetSpentError, KeyboardInterrupt):
         budget.stop()
         _take_rest(collector, running)
-        batch.land()
+        batch.land_rest()
         raise
     except BaseException:
         budget.stop()

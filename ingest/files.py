@@ -17,6 +17,7 @@ import pyarrow as pa
 from ingest.clock import Clock
 from ingest.download import Summary
 from ingest.providers.errors import FetchRecord
+from ingest.transaction import interrupts_held, transaction
 from ingest.warehouse import land, open_warehouse
 
 BATCH_ROWS = 500_000
@@ -236,7 +237,11 @@ def import_file(
         reader: pa.RecordBatchReader = selected.to_arrow_reader(BATCH_ROWS)
         for batch in reader:
             rows = _dated(pa.Table.from_batches([batch]), file.kind, as_of_date)
-            with open_warehouse(warehouse) as connection:
+            with (
+                open_warehouse(warehouse) as connection,
+                interrupts_held(),
+                transaction(connection),
+            ):
                 landing = land(
                     connection,
                     file.kind.table,

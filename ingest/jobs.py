@@ -22,6 +22,7 @@ from ingest.download import Request, Summary, download
 from ingest.providers.errors import NotInPlanError
 from ingest.providers.fmp import PROVIDER, FmpClient
 from ingest.settings import Plan
+from ingest.transaction import interrupts_held, transaction
 from ingest.universe import MasterFileError, listings_table, merge_masters, read_master
 from ingest.warehouse import Landing, land, open_warehouse
 
@@ -123,7 +124,7 @@ def run_universe(job: Job) -> None:
     if not masters:
         _universe_from_screener(job)
         return
-    with open_warehouse(job.warehouse) as connection:
+    with open_warehouse(job.warehouse) as connection, interrupts_held(), transaction(connection):
         for source, listings in merge_masters(masters).items():
             landing = land(
                 connection,

@@ -390,6 +390,6 @@ def test_interrupted_job_lands_what_it_has(
     process.send_signal(signal.SIGINT)
     told, _ = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert told.rstrip().endswith("run it again to go on.")
+    assert told.rstrip().endswith("Stopped. Run it again to go on.")
     landed = rows_of(warehouse, "select count(*) from raw.fetch_log")
     assert landed[0][0] == len(server.requests) < 40
