@@ -24,7 +24,7 @@ SPLIT_PERIOD = 250
 PULL = 0.05
 """Share of its distance to the usual level that a price makes good in a session."""
 
-SPIKE_SHARE = 0.06
+SPIKE_SHARE = 0.11
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,8 @@ def make_plans(draws: Floats, shape: npt.NDArray[np.str_], spread: float, minute
     )
     breakout = np.floor(leg_end + base)
     quality = _quality(u, np.where(is_a, u[0], u[1]))
-    goes_on = u[9] < np.where(is_spike, 0.35, _odds(-0.9 + 1.7 * quality))
-    goes_on_again = u[15] < _odds(-1.0 + 1.2 * quality)
+    goes_on = u[9] < np.where(is_spike, 0.35, _odds(-1.1 + 2.4 * quality))
+    goes_on_again = u[15] < _odds(-1.2 + 1.8 * quality)
     jumps = ~is_d
     jumps_again = jumps & ~is_spike & (u[12] < 0.5)
     jump = np.where(jumps, 0.034 + 0.028 * u[8] + 0.5 * spread, 0.0)
