@@ -291,9 +291,7 @@ def _merge(
     connection.execute(f"insert into raw.{table} ({names}) select {names} from incoming_rows")
     landed = _count(connection, "incoming_rows")
     connection.execute("drop table superseded")
-    return Landing(
-        inserted=landed - revised, revised=revised, unchanged=offered - landed
-    )
+    return Landing(inserted=landed - revised, revised=revised, unchanged=offered - landed)
 
 
 def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
