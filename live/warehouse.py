@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Sequence, Set
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from datetime import date, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from live.signals import Entry, Rules, Signal
 log = logging.getLogger(__name__)
 
 REPLAY_PAGE = 500
+CLOSE_SECONDS = 0.5
 ENTRY_COLUMNS = [field.name for field in fields(Entry)]
 
 
@@ -36,12 +38,14 @@ class SnapshotMissingError(RuntimeError):
 @contextmanager
 def open_live(live_path: Path, published_path: Path) -> Iterator[LiveWarehouse]:
     """Open live.duckdb for writing, with the newest snapshot attached as `published`."""
-    with open_warehouse(live_path, wait_seconds=5.0) as connection:
+    with ExitStack() as stack:
+        connection = stack.enter_context(open_warehouse(live_path, wait_seconds=5.0))
         warehouse = LiveWarehouse(connection, published_path)
         try:
             yield warehouse
         finally:
-            warehouse.close()
+            if not warehouse.close():
+                warehouse.left_open = stack.pop_all()
 
 
 class LiveWarehouse:
@@ -54,20 +58,30 @@ class LiveWarehouse:
         self._connection = connection.cursor()
         self._published_path = published_path
         self._attached: Path | None = None
+        self.left_open: ExitStack | None = None
+        """Keeps a database from being closed while a statement runs."""
         self._reading = threading.Lock()
         self.refresh()
 
-    def close(self) -> None:
-        """Write DuckDB's log into the file; where a statement still runs, the next start does."""
-        is_idle = self._reading.acquire(timeout=0.5)
-        try:
-            self._connection.close()
-            self._root.execute("checkpoint")
-        except duckdb.Error as error:
-            log.warning("live.duckdb is closed without a checkpoint, nothing is lost: %s", error)
-        finally:
-            if is_idle:
-                self._reading.release()
+    def close(self) -> bool:
+        """Write DuckDB's log into the file; return whether no statement runs any more.
+
+        Where one does (planning can't be interrupted), the file is left to the process's end: all
+        that was committed is in the log, and the next start takes it in.
+        """
+        deadline = time.monotonic() + CLOSE_SECONDS
+        while True:
+            try:
+                self._connection.close()
+                with self._reading:
+                    self._root.execute("checkpoint")
+            except duckdb.Error as error:
+                if time.monotonic() < deadline:
+                    time.sleep(0.05)
+                    continue
+                log.warning("a statement still runs, live.duckdb is not checkpointed: %s", error)
+                return False
+            return True
 
     def interrupt(self) -> None:
         """Stop the statement that the writing thread runs."""
