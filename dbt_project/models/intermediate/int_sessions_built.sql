@@ -5,8 +5,12 @@ coming as (select * from {{ ref('coming_session') }}),
 
 daily as (select * from {{ ref('int_daily_series') }}),
 
+minutes as (select * from {{ ref('int_bars_1m') }}),
+
 with_bars as (
-    select distinct session_date from daily
+    select session_date from daily
+    union
+    select session_date from minutes
     union
     select session_date from coming
 )
