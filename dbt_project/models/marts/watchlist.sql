@@ -21,7 +21,7 @@ ranked as (
         scores.tightness_points,
         inputs.company_name,
         inputs.exchange,
-        inputs.previous_close,
+        inputs.last_close as previous_close,
         inputs.market_cap,
         inputs.atr5_pct,
         inputs.pump_days_60d,

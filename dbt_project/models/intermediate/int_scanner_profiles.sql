@@ -1,0 +1,40 @@
+{# One row per (symbol, session_date it is for): every symbol that a profile or a master file names, with
+   the profile as it was known before that session (null where there was none). #}
+with sessions as (select * from {{ ref('int_sessions_built') }}),
+
+universe as (select * from {{ ref('stg_universe') }}),
+
+profiles as (
+    select *
+    from {{ ref('stg_profiles') }}
+    qualify
+        row_number() over (
+            partition by symbol, as_of_date order by {{ best_provider_first() }}
+        ) = 1
+),
+
+symbols as (
+    select symbol from universe
+    union
+    select symbol from profiles
+),
+
+known as (
+    select
+        symbols.symbol,
+        sessions.session_date,
+        profiles.company_name,
+        profiles.market_cap,
+        profiles.price,
+        profiles.exchange,
+        {{ is_common_stock('profiles', 'universe') }} as is_common_stock
+    from symbols
+    cross join sessions
+    asof left join profiles
+        on
+            symbols.symbol = profiles.symbol
+            and sessions.session_date > profiles.as_of_date
+    left join universe on symbols.symbol = universe.symbol
+)
+
+select * from known
