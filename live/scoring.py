@@ -28,7 +28,7 @@ class Scorer:
     """The model inputs that the views give."""
     definition_hash: str
     refusal: str | None = None
-    """Why the promoted model is not used; None where it is, or where there is none."""
+    """Why signals go without the promoted model's score; None where they don't, or without one."""
     _model: PromotedModel | None = field(default=None, repr=False)
     _stamp: tuple[int, int] | None = None
 
@@ -50,9 +50,7 @@ class Scorer:
             return
         self._stamp = stamp
         self._model, self.refusal = self._load()
-        if self.refusal:
-            log.error("model refused, signals go without a score: %s", self.refusal)
-        elif self._model:
+        if self._model:
             log.info("model %s in use, thr %.4g", self._model.run_id, self._model.thr)
 
     def _load(self) -> tuple[PromotedModel | None, str | None]:
@@ -61,9 +59,11 @@ class Scorer:
         try:
             model = load_promoted(self.data_dir, horizon_minutes=HORIZON_MINUTES)
         except ModelFileError as error:
-            return None, str(error)
-        refusal = None if model is None else self._misfit(model)
-        return (None if refusal else model), refusal
+            return None, f"refused, signals go without a score: {error}"
+        misfit = None if model is None else self._misfit(model)
+        if misfit is None:
+            return model, None
+        return None, f"refused, signals go without a score: {misfit}"
 
     def _misfit(self, model: PromotedModel) -> str | None:
         if set(model.features) != set(self.features):

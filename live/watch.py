@@ -46,6 +46,10 @@ class WatchError(RuntimeError):
     """Watching can't start or go on; the message says why."""
 
 
+class TimeUpError(RuntimeError):
+    """The seconds to watch for are over."""
+
+
 @dataclass(frozen=True)
 class Watching:
     """What to watch, and for how long. `timeout_seconds` is real time."""
@@ -62,15 +66,24 @@ def watch(watching: Watching, console: Console) -> None:
 
     Raises WatchError where there is no server, it refuses, or the time is up before `count`.
     """
+    shown = 0
     with Screen(console) as screen:
-        for number, signal in enumerate(received(watching, screen.note), start=1):
-            screen.show(signal)
-            if number == watching.count:
-                return
+        try:
+            for signal in received(watching, screen.note):
+                screen.show(signal)
+                shown += 1
+                if shown == watching.count:
+                    return
+        except TimeUpError as error:
+            wanted = f" of {watching.count}" if watching.count else ""
+            raise WatchError(f"{shown}{wanted} signals within {error} s") from None
 
 
 def received(watching: Watching, note: Callable[[str], None]) -> Iterator[dict[str, Any]]:
-    """Yield signals; after a lost connection connect again and go on behind the last seq."""
+    """Yield signals; after a lost connection connect again and go on behind the last seq.
+
+    Raises TimeUpError at the end of the time to watch for, and WatchError.
+    """
     deadline = None
     if watching.timeout_seconds is not None:
         deadline = time.monotonic() + watching.timeout_seconds
@@ -89,7 +102,7 @@ def received(watching: Watching, note: Callable[[str], None]) -> Iterator[dict[s
             raise WatchError(_refusal(watching.url, error)) from error
         except (OSError, ConnectionClosed, InvalidHandshake, InvalidMessage) as error:
             if deadline is not None and time.monotonic() >= deadline:
-                raise WatchError(f"no signal within {watching.timeout_seconds:g} s") from None
+                raise TimeUpError(f"{watching.timeout_seconds:g}") from None
             if not was_connected:
                 raise WatchError(
                     f"no live service at {watching.url}: start it with make live ({error})"

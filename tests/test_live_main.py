@@ -152,9 +152,9 @@ def test_watch_reconnects_and_resumes_by_seq() -> None:
 
 def test_watch_gives_up_at_its_timeout() -> None:
     with server_that([SIGNAL % 1]) as (url, _):
-        done = run_live("watch", "--url", url, "--count", "2", "--timeout", "0.5")
+        done = run_live("watch", "--url", url, "--count", "2", "--timeout", "3")
     assert done.returncode == 1
-    assert "0.5 s" in done.stderr
+    assert done.stderr == "1 of 2 signals within 3 s\n"
 
 
 def test_ctrl_c_ends_watching_cleanly() -> None:
