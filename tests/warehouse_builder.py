@@ -134,8 +134,12 @@ def land_real(path: Path, year: int, symbols: list[str]) -> None:
     daily_query = f"""
         select * rename (date as session_date) from '{REAL}/daily_{year}.parquet'
         where symbol in (select unnest($symbols))"""
+    profile_query = f"""
+        select symbol, company_name, exchange, market_cap, make_date({year}, 1, 2) as as_of_date
+        from '{REAL}/profiles_{year}.parquet' where symbol in (select unnest($symbols))"""
+    queries = {"bars_1m": minute_query, "bars_1d": daily_query, "profiles": profile_query}
     with open_warehouse(path) as connection:
         land_calendar(connection, date(year - 1, 1, 3), date(year + 1, 12, 30))
-        for table, query in (("bars_1m", minute_query), ("bars_1d", daily_query)):
+        for table, query in queries.items():
             rows = as_arrow(query, symbols=symbols)
             land(connection, table, rows, provider="import", landed_at=landed_at)

@@ -1,8 +1,8 @@
-{# EDGE, the spread estimator of Ardia, Guidotti and Kroencke (2024), in additive form: it needs only
-   the sums of these products over its bars, so that windows of any kind can add them up.
-   `edge_terms` gives each bar's terms, `edge_products` names the products ('r1_r2' is r1 * r2), and
-   `edge_spread` turns a relation of their sums into spreads. tests/test_dbt_edge.py holds it against
-   the reference implementation. #}
+{# EDGE, the spread estimator of Ardia, Guidotti and Kroencke (2024), in additive form: it needs
+   only the sums of these products over its bars, so that windows of any kind can add them up.
+   `edge_terms` gives each bar's terms, `edge_products` names the products ('r1_r2' is r1 * r2),
+   and `edge_spread` turns a relation of their sums into spreads. tests/test_dbt_edge.py holds it
+   against the reference implementation. #}
 
 {% macro edge_products() %}
     {% do return([
@@ -39,39 +39,61 @@
 {%- endmacro %}
 
 {# From `relation` with `keys`, bar_count and the sums: `keys` and spread, a fraction of price.
-   Negative variance is clipped to 0; null with fewer than `min_bars` bars or where EDGE is undefined. #}
+   Negative variance is clipped to 0; null with fewer than `min_bars` bars or where EDGE is
+   undefined. Each step is a select of its own: as lateral aliases of one select the text would be
+   expanded exponentially, and planning would take a second. #}
 {% macro edge_spread(relation, keys, min_bars) -%}
     select
-        {% for key in keys -%} {{ key }}, {% endfor -%}
-        {%- for name in edge_products() %}
-        sum_{{ name }} / bar_count as m_{{ name }},
-        {%- endfor %}
-        m_po1 + m_po2 as po,
-        m_pc1 + m_pc2 as pc,
-        m_r1 / nullif(m_tau, 0) as a1,
-        m_r3 / nullif(m_tau, 0) as a3,
-        m_r5 / nullif(m_tau, 0) as a5,
-        -4 / nullif(po, 0) as wo,
-        -4 / nullif(pc, 0) as wc,
-        wo * (m_r1_r2 - a1 * m_tau_r2) + wc * (m_r3_r4 - a3 * m_tau_r4) as e1,
-        wo * (m_r1_r5 - a1 * m_tau_r5) + wc * (m_r5_r4 - a5 * m_tau_r4) as e2,
-        wo * wo * (m_r1_r1_r2_r2 - 2 * a1 * m_r1_tau_r2_r2 + a1 * a1 * m_tau_r2_r2)
-        + wc * wc * (m_r3_r3_r4_r4 - 2 * a3 * m_r3_tau_r4_r4 + a3 * a3 * m_tau_r4_r4)
-        + 2 * wo * wc * (
-            m_r1_r2_r3_r4 - a3 * m_r1_r2_tau_r4 - a1 * m_tau_r2_r3_r4 + a1 * a3 * m_tau_r2_r4
-        ) - e1 * e1 as v1,
-        wo * wo * (m_r1_r1_r5_r5 - 2 * a1 * m_r1_tau_r5_r5 + a1 * a1 * m_tau_r5_r5)
-        + wc * wc * (m_r5_r5_r4_r4 - 2 * a5 * m_r5_tau_r4_r4 + a5 * a5 * m_tau_r4_r4)
-        + 2 * wo * wc * (
-            m_r1_r5_r5_r4 - a5 * m_r1_tau_r5_r4 - a1 * m_tau_r5_r5_r4 + a1 * a5 * m_tau_r5_r4
-        ) - e2 * e2 as v2,
-        case
-            when v1 + v2 > 0 then (v2 * e1 + v1 * e2) / (v1 + v2) else (e1 + e2) / 2
-        end as s2,
+        {{ keys | join(', ') }},
         {# s2 is asked for by name: greatest(null, 0) is 0 #}
         case
             when bar_count >= {{ min_bars }} and sum_tau >= 2 and s2 is not null
                 then sqrt(greatest(s2, 0))
         end as spread
-    from {{ relation }}
+    from (
+        select
+            *,
+            case
+                when v1 + v2 > 0 then (v2 * e1 + v1 * e2) / (v1 + v2) else (e1 + e2) / 2
+            end as s2
+        from (
+            select
+                *,
+                wo * wo * (r1_r1_r2_r2 - 2 * a1 * r1_tau_r2_r2 + a1 * a1 * tau_r2_r2)
+                + wc * wc * (r3_r3_r4_r4 - 2 * a3 * r3_tau_r4_r4 + a3 * a3 * tau_r4_r4)
+                + 2 * wo * wc * (
+                    r1_r2_r3_r4 - a3 * r1_r2_tau_r4 - a1 * tau_r2_r3_r4 + a1 * a3 * tau_r2_r4
+                ) - e1 * e1 as v1,
+                wo * wo * (r1_r1_r5_r5 - 2 * a1 * r1_tau_r5_r5 + a1 * a1 * tau_r5_r5)
+                + wc * wc * (r5_r5_r4_r4 - 2 * a5 * r5_tau_r4_r4 + a5 * a5 * tau_r4_r4)
+                + 2 * wo * wc * (
+                    r1_r5_r5_r4 - a5 * r1_tau_r5_r4 - a1 * tau_r5_r5_r4 + a1 * a5 * tau_r5_r4
+                ) - e2 * e2 as v2
+            from (
+                select
+                    *,
+                    wo * (r1_r2 - a1 * tau_r2) + wc * (r3_r4 - a3 * tau_r4) as e1,
+                    wo * (r1_r5 - a1 * tau_r5) + wc * (r5_r4 - a5 * tau_r4) as e2
+                from (
+                    select
+                        *,
+                        r1 / nullif(tau, 0) as a1,
+                        r3 / nullif(tau, 0) as a3,
+                        r5 / nullif(tau, 0) as a5,
+                        -4 / nullif(po1 + po2, 0) as wo,
+                        -4 / nullif(pc1 + pc2, 0) as wc
+                    from (
+                        select
+                            {{ keys | join(', ') }},
+                            bar_count,
+                            sum_tau,
+                            {%- for name in edge_products() %}
+                            sum_{{ name }} / bar_count as {{ name }}{{ ',' if not loop.last }}
+                            {%- endfor %}
+                        from {{ relation }}
+                    ) as means
+                ) as weights
+            ) as estimates
+        ) as variances
+    ) as squares
 {%- endmacro %}

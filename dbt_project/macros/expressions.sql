@@ -14,7 +14,8 @@
     end
 {%- endmacro %}
 
-{# Where two providers have the same row: the first in the var provider_priority, then the last landed. #}
+{# Where two providers have the same row: the first in the var provider_priority, then the last
+   landed. #}
 {% macro best_provider_first() -%}
     coalesce(list_position({{ var('provider_priority') }}, provider), 999), landed_at desc
 {%- endmacro %}

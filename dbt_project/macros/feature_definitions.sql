@@ -20,8 +20,8 @@
     {% endfor %}
 {% endmacro %}
 
-{# A hash of the text that defines a model: its SQL and that of all its ancestors, with macros and vars
-   put in. It names models instead of relations, so it is the same in every target. #}
+{# A hash of the text that defines a model: its SQL and that of all its ancestors, with macros and
+   vars put in. It names models instead of relations, so it is the same in every target. #}
 {% macro definition_hash(unique_id) %}
     {% set pending = [unique_id] %}
     {% set seen = [] %}

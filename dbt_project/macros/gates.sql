@@ -1,4 +1,5 @@
-{# Whether the bar breaks out of a quiet base on unusual volume; `prefix` 'candidate_' is the loose gate. #}
+{# Whether the bar breaks out of a quiet base on unusual volume; `prefix` 'candidate_' is the loose
+   gate. #}
 {% macro entry_gate(prefix='') -%}
     coalesce(
         rvol_1m >= rules.{{ prefix }}rvol_min

@@ -1,6 +1,6 @@
-{# Where things are: schemas by their plain names; in live.duckdb whatever is not tagged `live` is read
-   from the published snapshot. Names inside one database carry no database, so that a snapshot works
-   under any alias. #}
+{# Where things are: schemas by their plain names; in live.duckdb whatever is not tagged `live` is
+   read from the published snapshot. Names inside one database carry no database, so that a
+   snapshot works under any alias. #}
 
 {% macro generate_schema_name(custom_schema_name, node) -%}
     {{ custom_schema_name or target.schema }}

@@ -1,4 +1,5 @@
-{# Common stock of the scanned exchanges, trading, by the profile and, where it is known, the master file. #}
+{# Common stock of the scanned exchanges, trading, by the profile and, where it is known, the
+   master file. #}
 {% macro is_common_stock(profile, universe) -%}
     coalesce(
         list_contains({{ var('scanner_exchanges') }}, {{ profile }}.exchange)

@@ -65,8 +65,8 @@ pairs as (
     inner join eligible
         on
             latest.symbol = eligible.symbol
-            and eligible.baseline_number between latest.latest_number - {{ var('rvol_sessions') - 1 }}
-            and latest.latest_number
+            and eligible.baseline_number
+            between latest.latest_number - {{ var('rvol_sessions') - 1 }} and latest.latest_number
 ),
 
 for_factors as (

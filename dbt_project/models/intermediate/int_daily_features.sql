@@ -1,4 +1,5 @@
-{# One row per (symbol, session_date): the daily features as they stand after that session's close. #}
+{# One row per (symbol, session_date): the daily features as they stand after that session's close.
+   #}
 with bars as (select * from {{ ref('int_daily_lagged') }}),
 
 terms as (

@@ -1,5 +1,5 @@
-{# One row per (symbol, session_date): the daily bar on the basis of the symbol's first split, with the
-   one before it. session_count numbers the symbol's bars. #}
+{# One row per (symbol, session_date): the daily bar on the basis of the symbol's first split, with
+   the one before it. session_count numbers the symbol's bars. #}
 with series as (select * from {{ ref('int_daily_series') }}),
 
 on_one_basis as (

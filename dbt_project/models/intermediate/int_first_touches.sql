@@ -1,33 +1,42 @@
-{# One row per label that both barriers touched: whether the target was touched in an earlier bar than
-   the stop. One row per (symbol, session_date, session_segment, bar_at, horizon_minutes, is_net). #}
+{# One row per label that both barriers touched: whether the target was touched in an earlier bar
+   than the stop. One row per (symbol, session_date, session_segment, bar_at, horizon_minutes,
+   is_net). #}
 with entries as (select * from {{ ref('int_label_entries') }}),
 
 bars as (select * from {{ ref('int_bars_1m') }}),
 
-{% set barriers = [] -%}
-{% for minutes in var('label_windows') -%}
-    {% do barriers.append((minutes, 'false', '1')) -%}
-    {% do barriers.append((minutes, 'true', 'cost_factor')) -%}
-{% endfor -%}
+entries_and_costs as (
+    select
+        *,
+        1 as factor,
+        false as is_net
+    from entries
+    union all
+    select
+        *,
+        cost_factor as factor,
+        true as is_net
+    from entries
+),
 
 undecided as (
-    {% for minutes, is_net, cost_factor in barriers %}
-    select
-        symbol,
-        session_date,
-        session_segment,
-        bar_at,
-        entry_at,
-        {{ minutes }} as horizon_minutes,
-        {{ is_net }} as is_net,
-        entry_price * {{ cost_factor }} * (1 + {{ var('label_up') }}) as target_price,
-        entry_price * {{ cost_factor }} * (1 + {{ var('label_down') }}) as stop_price
-    from entries
-    where
-        is_complete_{{ minutes }}m
-        and horizon_high_{{ minutes }}m >= target_price
-        and horizon_low_{{ minutes }}m <= stop_price
-    {{ 'union all' if not loop.last }}
+    {% for minutes in var('label_windows') %}
+        select
+            symbol,
+            session_date,
+            session_segment,
+            bar_at,
+            entry_at,
+            {{ minutes }} as horizon_minutes,
+            is_net,
+            entry_price * factor * (1 + {{ var('label_up') }}) as target_price,
+            entry_price * factor * (1 + {{ var('label_down') }}) as stop_price
+        from entries_and_costs
+        where
+            is_complete_{{ minutes }}m
+            and horizon_high_{{ minutes }}m >= target_price
+            and horizon_low_{{ minutes }}m <= stop_price
+        {{ 'union all' if not loop.last }}
     {% endfor %}
 ),
 

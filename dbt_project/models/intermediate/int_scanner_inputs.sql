@@ -1,6 +1,6 @@
-{# One row per (symbol, session_date it is for): what the scanner knows before the open, and the step of
-   the funnel that the symbol fails first (null: it passes all but the score). The last close is that of
-   the daily series or, where no daily bar was bought, the profile's price. #}
+{# One row per (symbol, session_date it is for): what the scanner knows before the open, and the
+   step of the funnel that the symbol fails first (null: it passes all but the score). The last
+   close is that of the daily series or, where no daily bar was bought, the profile's price. #}
 with profiles as (select * from {{ ref('int_scanner_profiles') }}),
 
 daily_state as (select * from {{ ref('int_daily_state') }}),

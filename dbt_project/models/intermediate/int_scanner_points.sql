@@ -1,15 +1,15 @@
-{# One row per (session_date, symbol, component): the points of seeds/scanner_score.csv, linear between
-   the value at zero and the value at full points, clipped; a null input scores 0. #}
+{# One row per (session_date, symbol, component): the points of seeds/scanner_score.csv, linear
+   between the value at zero and the value at full points, clipped; a null input scores 0. #}
 {% set inputs = [
     'atr5_pct', 'pump_days_60d', 'relative_volume', 'log10_dollar_volume', 'edge_21d'
 ] -%}
 with passing as (
     select
+        {% for input in inputs %}
+            {{ input }}::double as {{ input }},
+        {% endfor %}
         session_date,
-        symbol,
-        {%- for input in inputs %}
-        {{ input }}::double as {{ input }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        symbol
     from {{ ref('int_scanner_inputs') }}
     left join {{ ref('int_scanner_spreads') }} using (symbol, session_date)
     where failed_step is null

@@ -1,5 +1,5 @@
-{# One row per (symbol, session_date it is for): every symbol that a profile or a master file names, with
-   the profile as it was known before that session (null where there was none). #}
+{# One row per (symbol, session_date it is for): every symbol that a profile or a master file
+   names, with the profile as it was known before that session (null where there was none). #}
 with sessions as (select * from {{ ref('int_sessions_built') }}),
 
 universe as (select * from {{ ref('stg_universe') }}),

@@ -1,15 +1,15 @@
 {# One row per (session_date, symbol) that passes the funnel up to the score. #}
+{% set components = ['volatility', 'pump_habit', 'relative_volume', 'liquidity', 'tightness'] -%}
 with points as (select * from {{ ref('int_scanner_points') }}),
 
 scores as (
     select
         session_date,
         symbol,
-        sum(points) as score,
-        {%- for component in ['volatility', 'pump_habit', 'relative_volume', 'liquidity', 'tightness'] %}
-        sum(points) filter (where component = '{{ component }}') as {{ component }}_points
-        {{- ',' if not loop.last }}
-        {%- endfor %}
+        {% for component in components %}
+            sum(points) filter (where component = '{{ component }}') as {{ component }}_points,
+        {% endfor %}
+        sum(points) as score
     from points
     group by session_date, symbol
 )

@@ -1,5 +1,5 @@
-{# One row per (symbol, session_date it is for) that passes the funnel up to the score: the EDGE spread
-   of the 21 daily bars before the session. Only for these: its 34 sums are dear. #}
+{# One row per (symbol, session_date it is for) that passes the funnel up to the score: the EDGE
+   spread of the 21 daily bars before the session. Only for these: its 34 sums are dear. #}
 with passing as (
     select
         symbol,

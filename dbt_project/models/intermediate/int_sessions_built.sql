@@ -1,4 +1,5 @@
-{# One row per session that is built: every session with bars, and the coming one, from the calendar. #}
+{# One row per session that is built: every session with bars, and the coming one, from the
+   calendar. #}
 with sessions as (select * from {{ ref('int_sessions') }}),
 
 coming as (select * from {{ ref('coming_session') }}),

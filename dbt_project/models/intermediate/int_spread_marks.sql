@@ -40,10 +40,10 @@ hour_sums as (
         session_date,
         session_segment,
         mark_minute,
-        sum(bucket_bars) over last_hour as bar_count,
-        {%- for name in edge_products() %}
-        sum(sum_{{ name }}) over last_hour as sum_{{ name }},
-        {%- endfor %}
+        {% for name in edge_products() %}
+            sum(sum_{{ name }}) over last_hour as sum_{{ name }},
+        {% endfor %}
+        sum(bucket_bars) over last_hour as bar_count
     from marks
     full outer join bucket_sums using (symbol, session_date, session_segment, mark_minute)
     window

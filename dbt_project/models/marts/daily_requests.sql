@@ -1,5 +1,5 @@
-{# One row per symbol whose daily bars are still to be bought for the coming session: the range of ended
-   sessions that no successful request covers. #}
+{# One row per symbol whose daily bars are still to be bought for the coming session: the range of
+   ended sessions that no successful request covers. #}
 with symbols as (select * from {{ ref('int_scanner_symbols') }}),
 
 coming as (select * from {{ ref('coming_session') }}),

@@ -1,5 +1,5 @@
-{# One row per signal that the rules give: entries of states_1m, less those within cooldown_min of the
-   symbol's last one. The live service applies the same cooldown as bars come in. #}
+{# One row per signal that the rules give: entries of states_1m, less those within cooldown_min of
+   the symbol's last one. The live service applies the same cooldown as bars come in. #}
 with states as (
     select
         symbol,
@@ -30,8 +30,9 @@ kept as (
         symbol,
         session_date,
         unnest(
-            list_reduce(
-                entries,
+            {# sqlfluff cannot read a lambda of two parameters #}
+            list_reduce( -- noqa: LT01
+                entries, -- noqa: PRS
                 lambda fired, entry: case
                     when entry[1] >= fired[-1] + to_minutes(cooldown_min)
                         then fired || entry

@@ -1,5 +1,5 @@
-{# One row per (session_date, step): symbols into and out of each step of the scanner, and the provider
-   calls that its data cost, from the end of the session before to this one's open. #}
+{# One row per (session_date, step): symbols into and out of each step of the scanner, and the
+   provider calls that its data cost, from the end of the session before to this one's open. #}
 with inputs as (select * from {{ ref('int_scanner_inputs') }}),
 
 watchlist as (select * from {{ ref('watchlist') }}),

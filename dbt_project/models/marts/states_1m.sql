@@ -1,5 +1,5 @@
-{# One row per row of features_1m: the state of the symbol as of that bar, by marts.signal_rules. The
-   spread is the quoted one where a quote is younger than 60 s, else the estimated one. #}
+{# One row per row of features_1m: the state of the symbol as of that bar, by marts.signal_rules.
+   The spread is the quoted one where a quote is younger than 60 s, else the estimated one. #}
 with features as (select * from {{ ref('features_1m') }}),
 
 quotes as (

@@ -1,4 +1,5 @@
-{# One row per bar of an ended session: its features, its labels, and whether it passes the loose gate. #}
+{# One row per bar of an ended session: its features, its labels, and whether it passes the loose
+   gate. #}
 with states as (
     select * exclude (spread, spread_source, is_pumped, is_base, is_entry)
     from {{ ref('states_1m') }}

@@ -12,7 +12,7 @@ ranked as (
         scores.score,
         row_number() over (
             partition by scores.session_date
-            order by scores.score desc, inputs.dollar_volume_20d desc, scores.symbol
+            order by scores.score desc, inputs.dollar_volume_20d desc, scores.symbol asc
         ) as rank,
         scores.volatility_points,
         scores.pump_habit_points,
