@@ -4,7 +4,7 @@ BIN := .venv/bin
 PY := $(BIN)/python
 DATA_DIR ?= $(or $(shell sed -n 's/^DATA_DIR=//p' .env 2>/dev/null),data)
 DBT_VARS ?=
-DBT = $(PY) -m dbt.cli.main --quiet --warn-error-options '{"silence": "all"}'
+DBT = $(BIN)/dbt --quiet
 VARS = $(if $(DBT_VARS),--vars '$(DBT_VARS)')
 export DATA_DIR DBT_VARS
 export DBT_PROJECT_DIR := $(CURDIR)/dbt_project

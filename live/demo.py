@@ -182,7 +182,7 @@ def _market(
 def _prepare(show: Show, settings: Settings) -> None:
     """Do a user's morning: ingest, features, training."""
     python = [sys.executable, "-m"]
-    dbt = [*python, "dbt.cli.main", "--quiet"]
+    dbt = [str(Path(sys.executable).with_name("dbt")), "--quiet"]
     dbt_vars = ["--vars", json.dumps(show.dbt_vars)]
     console.print(
         f"[bold]RePump demo[/]: session {show.session_date} of a simulated market, "
