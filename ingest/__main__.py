@@ -25,6 +25,7 @@ from ingest.providers.errors import ProviderError
 from ingest.providers.fmp import FmpClient
 from ingest.report import bars_of_progress, print_status, print_summary
 from ingest.settings import Settings
+from ingest.spending import SpendingError
 from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ EXPECTED_ERRORS = (
     DatabaseLockedError,
     DatabaseUnusableError,
     ProviderError,
+    SpendingError,
     OSError,
     duckdb.Error,
     ValueError,  # settings, clocks, files: each says what is wrong and what to do

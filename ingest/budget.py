@@ -6,17 +6,19 @@ rolling windows here: when the provider resets its own is not documented, and no
 
 from __future__ import annotations
 
+import random
 import threading
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import duckdb
-from pyrate_limiter import Duration, InMemoryBucket, Rate, RateItem
+from pyrate_limiter import Duration, Rate
 
 from ingest.clock import Clock
 from ingest.settings import Plan
+from ingest.spending import HOUR, Spending
 
 MB = 10**6
 BANDWIDTH_DAYS = timedelta(days=30)
@@ -32,15 +34,19 @@ class PlanLimits:
 
     calls: int
     per: Duration
-    bandwidth_bytes: int
-    """Bytes per 30 days."""
+    bandwidth_bytes: int | None = None
+    """Bytes per 30 days; None: without limit."""
+    name: str = ""
+    """The setting that chose it, for messages."""
+    per_second: int | None = None
+    """A second limit, of calls in any second."""
 
 
 PLANS: dict[Plan, PlanLimits] = {
-    "free": PlanLimits(250, Duration.DAY, 500 * MB),
-    "starter": PlanLimits(300, Duration.MINUTE, 20_000 * MB),
-    "premium": PlanLimits(750, Duration.MINUTE, 50_000 * MB),
-    "ultimate": PlanLimits(3000, Duration.MINUTE, 150_000 * MB),
+    "free": PlanLimits(250, Duration.DAY, 500 * MB, "FMP_PLAN=free"),
+    "starter": PlanLimits(300, Duration.MINUTE, 20_000 * MB, "FMP_PLAN=starter"),
+    "premium": PlanLimits(750, Duration.MINUTE, 50_000 * MB, "FMP_PLAN=premium"),
+    "ultimate": PlanLimits(3000, Duration.MINUTE, 150_000 * MB, "FMP_PLAN=ultimate"),
 }
 
 
@@ -62,32 +68,37 @@ class StoppedError(RuntimeError):
 
 
 class CallBudget:
-    """Lets calls through at the pace of a plan; shared by the threads of a process.
+    """Lets calls through at the pace of a plan; shared by threads, and by processes with `path`.
 
-    Starts from `history`, the calls that earlier runs and other processes logged.
+    `path` is the file in which every process of a data directory counts what it spends. A new file,
+    or a budget without one, starts from `history`: the calls that the ledger knows.
     """
 
-    def __init__(self, plan: Plan, clock: Clock, history: Iterable[Spent] = ()) -> None:
-        self.plan = plan
-        self.limits = PLANS[plan]
+    def __init__(
+        self,
+        plan: Plan | PlanLimits,
+        clock: Clock,
+        history: Iterable[Spent] = (),
+        *,
+        path: Path | None = None,
+    ) -> None:
+        self.limits = plan if isinstance(plan, PlanLimits) else PLANS[plan]
         self._clock = clock
-        self._bucket = InMemoryBucket([Rate(self.limits.calls, self.limits.per + MARGIN)])
-        self._received: deque[Spent] = deque()
-        self._received_bytes = 0
-        self._lock = threading.Lock()
+        rates = [Rate(self.limits.calls, _window(self.limits.per, clock))]
+        if self.limits.per_second is not None:
+            rates.insert(0, Rate(self.limits.per_second, _window(Duration.SECOND, clock)))
+        self._spending = Spending(rates, path)
         self._stopped = threading.Event()
-        for spent in sorted(history, key=lambda entry: entry.at):
-            self._remember(spent)
+        self._take_over(history)
 
-    def _remember(self, spent: Spent) -> None:
-        if spent.at > self._clock.now():
-            return  # of a market whose clock ran ahead of this one
-        window = timedelta(milliseconds=int(self.limits.per))
-        if spent.at > self._clock.now() - window:
-            calls = RateItem("call", _milliseconds(spent.at))
-            self._bucket.items.extend([calls] * spent.calls)
-        self._received.append(spent)
-        self._received_bytes += spent.byte_count
+    def _take_over(self, history: Iterable[Spent]) -> None:
+        now = self._clock.now()
+        known = [spent for spent in history if spent.at <= now]  # not of a market that ran ahead
+        since = now - timedelta(milliseconds=int(self.limits.per))
+        self._spending.take_over(
+            [(_milliseconds(spent.at), spent.calls) for spent in known if spent.at > since],
+            [(_milliseconds(spent.at), spent.byte_count) for spent in known],
+        )
 
     def acquire(self) -> None:
         """Wait until the plan allows one call more, and count it.
@@ -98,50 +109,48 @@ class CallBudget:
         while True:
             if self._stopped.is_set():
                 raise StoppedError("stopped while waiting for the call budget")
-            wait = self._try_acquire()
-            if wait is None:
+            self._check_bandwidth()
+            room_in = self._spending.take_call(lambda: _milliseconds(self._clock.now()))
+            wait, now = timedelta(milliseconds=room_in), self._clock.now()
+            if not wait:
                 return
+            if wait > LONGEST_WAIT:
+                raise BudgetSpentError(
+                    f"the {self.limits.calls} calls a {self.limits.per.name.lower()} of "
+                    f"{self.limits.name} are used up: back at {now + wait:%Y-%m-%d %H:%M} UTC; "
+                    "run the command again then"
+                )
             self.sleep(wait.total_seconds())
 
-    def _try_acquire(self) -> timedelta | None:
-        with self._lock:
-            self._check_bandwidth()
-            now = _milliseconds(self._clock.now())
-            self._bucket.leak(now)
-            call = RateItem("call", now)
-            if self._bucket.put(call):
-                return None
-            waiting = self._bucket.waiting(call)
-        assert isinstance(waiting, int)
-        wait = timedelta(milliseconds=max(waiting, 1))
-        if wait > LONGEST_WAIT:
-            raise BudgetSpentError(
-                f"the {self.limits.calls} calls a day of FMP_PLAN={self.plan} are used up: back at "
-                f"{self._clock.now() + wait:%Y-%m-%d %H:%M} UTC; run the command again then"
-            )
-        return wait
-
     def _check_bandwidth(self) -> None:
-        oldest = self._clock.now() - BANDWIDTH_DAYS
-        while self._received and self._received[0].at <= oldest:
-            self._received_bytes -= self._received.popleft().byte_count
-        excess = self._received_bytes - self.limits.bandwidth_bytes
+        allowed = self.limits.bandwidth_bytes
+        if allowed is None:
+            return
+        hours = self._spending.bytes_by_hour(self._oldest())
+        excess = sum(byte_count for _, byte_count in hours) - allowed
         if excess < 0:
             return
-        for spent in self._received:
-            excess -= spent.byte_count
+        for hour_at, byte_count in hours:
+            excess -= byte_count
             if excess < 0:
                 break
+        back_at = datetime.fromtimestamp((hour_at + HOUR) / 1000, UTC) + BANDWIDTH_DAYS
         raise BudgetSpentError(
-            f"the {self.limits.bandwidth_bytes // MB:,} MB in 30 days of FMP_PLAN={self.plan} are "
-            f"used up: back at {spent.at + BANDWIDTH_DAYS:%Y-%m-%d %H:%M} UTC"
+            f"the {allowed // MB:,} MB in 30 days of {self.limits.name} are used up: back at "
+            f"{back_at:%Y-%m-%d %H:%M} UTC"
         )
+
+    def _oldest(self) -> int:
+        return _milliseconds(self._clock.now() - BANDWIDTH_DAYS)
 
     def charge(self, byte_count: int) -> None:
         """Count bytes received against the bandwidth."""
-        with self._lock:
-            self._received.append(Spent(self._clock.now(), 0, byte_count))
-            self._received_bytes += byte_count
+        self._spending.add_bytes(_milliseconds(self._clock.now()), byte_count)
+
+    def hold(self, seconds: float) -> None:
+        """Let no call of any thread or process through for `seconds` of the clock."""
+        now = _milliseconds(self._clock.now())
+        self._spending.hold_until(now + int(1000 * (seconds + random.random())), now)
 
     def sleep(self, seconds: float) -> None:
         """Sleep `seconds` of the clock. Raises StoppedError as soon as stop() is called."""
@@ -159,15 +168,17 @@ class CallBudget:
     @property
     def calls_used(self) -> int:
         """Calls in the plan's current window."""
-        with self._lock:
-            self._bucket.leak(_milliseconds(self._clock.now()))
-            return self._bucket.count()
+        return self._spending.calls_since(_milliseconds(self._clock.now()) - int(self.limits.per))
 
     @property
     def bytes_used(self) -> int:
-        """Bytes received in the last 30 days."""
-        with self._lock:
-            return self._received_bytes
+        """Bytes received in the last 30 days, to the hour."""
+        return sum(byte_count for _, byte_count in self._spending.bytes_by_hour(self._oldest()))
+
+
+def _window(per: Duration, clock: Clock) -> int:
+    """Return the ms in which a limit holds, longer by what a call may take to arrive."""
+    return int(per) + int(MARGIN * max(1.0, clock.speed / 4))
 
 
 def _milliseconds(at: datetime) -> int:

@@ -66,7 +66,8 @@ class Job:
         """Return a client whose budget knows what the ledger says was spent."""
         with open_warehouse(self.warehouse) as connection:
             history = logged_calls(connection, self.clock)
-        return self.make_client(CallBudget(self.plan, self.clock, history))
+        path = self.data_dir / f"budget_{PROVIDER}.sqlite"
+        return self.make_client(CallBudget(self.plan, self.clock, history, path=path))
 
     def read(self, sql: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Return the rows of a query on the warehouse, with its calendar in place."""

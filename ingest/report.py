@@ -120,13 +120,14 @@ def print_status(console: Console, warehouse: Path, plan: Plan, clock: Clock) ->
             table.add_column(name, no_wrap=True)
         for name in RAW_TABLES:
             table.add_row(name, *_state(connection, name))
-        budget = CallBudget(plan, clock, logged_calls(connection, clock))
+        history = logged_calls(connection, clock)
+        budget = CallBudget(plan, clock, history, path=warehouse.with_name("budget_fmp.sqlite"))
     console.print(table)
     limits = PLANS[plan]
     console.print(
         f"plan {plan}: {budget.calls_used:,} of {limits.calls:,} calls in the last "
         f"{limits.per.name.lower()}, {budget.bytes_used / MB:,.1f} of "
-        f"{limits.bandwidth_bytes / MB:,.0f} MB in 30 days",
+        f"{(limits.bandwidth_bytes or 0) / MB:,.0f} MB in 30 days",
         soft_wrap=True,
     )
 

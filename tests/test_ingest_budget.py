@@ -62,7 +62,7 @@ def test_spent_bandwidth_says_when_it_is_back() -> None:
         Spent(NOON - timedelta(days=20), 1, 300_000_000),
         Spent(NOON - timedelta(days=2), 1, 200_000_000),
     ]
-    with pytest.raises(BudgetSpentError, match=r"500 MB .* back at 2026-09-10 16:00 UTC"):
+    with pytest.raises(BudgetSpentError, match=r"500 MB .* back at 2026-09-10 17:00 UTC"):
         CallBudget("free", StoppedClock(), history).acquire()
 
 

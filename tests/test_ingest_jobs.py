@@ -212,9 +212,8 @@ def test_spent_budget_lands_what_was_got(
 ) -> None:
     job = job_of(server, clock, tmp_path, plan="free")
     want_daily(job.warehouse, *live_symbols(10))
-    client = job.client()
-    client.budget._remember(Spent(clock.now(), 245, 0))
-    job.client = lambda: client  # type: ignore[method-assign]
+    spent = [Spent(clock.now(), 245, 0)]
+    CallBudget("free", clock, spent, path=tmp_path / "budget_fmp.sqlite")
     with pytest.raises(BudgetSpentError, match="250 calls a day"):
         jobs.run_daily(job)
     landed = "select count(distinct symbol) from raw.bars_1d"

@@ -19,7 +19,9 @@ from ingest.calendar import NEW_YORK, known_session
 from ingest.clock import Clock
 from ingest.providers import fmp_tables
 from ingest.providers.errors import FetchRecord
-from ingest.providers.transport import Rows, Transport
+from ingest.providers.fmp_wire import FMP
+from ingest.providers.refusals import Rows
+from ingest.providers.transport import Transport
 
 PROVIDER = "fmp"
 SCREENER_ROWS = 10_000
@@ -54,7 +56,7 @@ class FmpClient:
     ) -> None:
         self.clock = clock
         self.budget = budget
-        self._transport = Transport(base_url, api_key, budget, clock, http, backoff_seconds)
+        self._transport = Transport(FMP, base_url, api_key, budget, clock, http, backoff_seconds)
 
     def _record(
         self,
