@@ -203,7 +203,7 @@ def _prepare(show: Show, settings: Settings) -> None:
             [*dbt, "run", "--select", "+watchlist", "+minute_requests", *dbt_vars],
         ),
         ("Minute bars of the watchlist", [*python, "ingest", "minute"]),
-        ("Features and labels (dbt build), published snapshot", [*dbt, "build", *dbt_vars]),
+        ("Features and labels (dbt build), published snapshot", [*dbt, "build", "--exclude-resource-type", "unit_test", *dbt_vars]),
         ("Exports: watchlist.json, offline_features.parquet", [*python, "ingest", "export"]),
         ("Training: LightGBM for 30 and 60 minutes", [*python, "ml.train"]),
     ]
