@@ -104,6 +104,10 @@ def _client(settings: Settings, budget: CallBudget) -> FmpClient:
     adapter = HTTPAdapter(pool_maxsize=jobs.WORKERS[settings.fmp_plan])
     http.mount("http://", adapter)
     http.mount("https://", adapter)
+    # what the environment says of proxies is read once, not on every call
+    http.proxies = requests.utils.get_environ_proxies(settings.fmp_base_url)
+    http.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
+    http.trust_env = False
     return FmpClient(
         settings.fmp_base_url,
         settings.fmp_api_key.get_secret_value(),

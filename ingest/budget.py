@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 
 import duckdb
@@ -130,11 +131,9 @@ class CallBudget:
         excess = sum(byte_count for _, byte_count in hours) - allowed
         if excess < 0:
             return
-        for hour_at, byte_count in hours:
-            excess -= byte_count
-            if excess < 0:
-                break
-        back_at = datetime.fromtimestamp((hour_at + HOUR) / 1000, UTC) + BANDWIDTH_DAYS
+        sums = accumulate(byte_count for _, byte_count in hours)
+        last = next(at for (at, _), gone in zip(hours, sums, strict=True) if gone > excess)
+        back_at = datetime.fromtimestamp((last + HOUR) / 1000, UTC) + BANDWIDTH_DAYS
         raise BudgetSpentError(
             f"the {allowed // MB:,} MB in 30 days of {self.limits.name} are used up: back at "
             f"{back_at:%Y-%m-%d %H:%M} UTC"

@@ -181,6 +181,8 @@ class _Collector:
         self._failures = 0
         self._summary.count_request(answer.request)
         self._summary.stray += answer.stray
+        if answer.note is not None and answer.note not in self._summary.notes:
+            self._summary.notes.append(answer.note)
         if answer.request.outcome == "empty":
             self._summary.empty.append(request.label)
         self._batch.add(request.table, answer)

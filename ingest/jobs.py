@@ -282,7 +282,7 @@ def run_minute(job: Job) -> None:
     )
     client = job.client()
     requests = [
-        Request(f"{symbol} {session}", "bars_1m", partial(client.minute_bars, symbol, session))
+        Request(f"{symbol} {session}", "bars_1m", partial(client.session_bars, symbol, session))
         for symbol, session in wanted
     ]
     job.download(client, "minute bars", requests)

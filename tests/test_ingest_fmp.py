@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from ingest.providers.fmp import Answer, FmpClient
-from tests.ingest_servers import KEY, client_of, scripted
+from tests.ingest_servers import KEY, Said, client_of, scripted
 
 RECORDED = Path(__file__).parent / "fixtures" / "fmp_client"
 SESSION = date(2026, 9, 1)
@@ -42,6 +43,58 @@ def test_minute_request_asks_for_one_extended_session_as_traded() -> None:
         client_of(server.base_url).minute_bars("AAPL", SESSION)
     asked = {"symbol": "AAPL", "from": "2026-09-01", "to": "2026-09-01"}
     assert server.asked[0].params == {**asked, "nonadjusted": "true", "extended": "true"}
+
+
+def test_session_is_asked_with_the_day_before() -> None:
+    with scripted(
+        minutes("2026-09-01 10:00:00", "2026-08-31 10:00:00", "2026-08-28 10:00:00")
+    ) as server:
+        answer = client_of(server.base_url).session_bars("AAPL", SESSION)
+    assert (server.asked[0].params["from"], server.asked[0].params["to"]) == (
+        "2026-08-31",
+        "2026-09-01",
+    )
+    assert (answer.table.num_rows, answer.stray) == (1, 1)
+
+
+def test_plan_without_extended_hours_falls_back_and_tells() -> None:
+    refused = "Premium Query Parameter: 'Special Parameters : The value set for 'extended' is not"
+    with scripted(Said(refused, 402), minutes("2026-09-01 10:00:00")) as server:
+        answer = client_of(server.base_url).session_bars("AAPL", SESSION)
+    assert (answer.table.num_rows, "extended" in server.asked[1].params) == (1, False)
+    assert "regular hours only" in (answer.note or "")
+
+
+def test_daily_rows_of_other_dates_and_symbols_are_left_out() -> None:
+    rows = [
+        {"symbol": symbol, "date": day, "adjOpen": 1, "adjHigh": 1, "adjLow": 1, "adjClose": 1}
+        for symbol, day in [("AAPL", "2026-09-01"), ("AAPL", "2026-09-02"), ("MSFT", "2026-09-01")]
+    ]
+    with scripted(json.dumps(rows)) as server:
+        answer = client_of(server.base_url).daily_bars("AAPL", SESSION, SESSION)
+    assert (answer.table["session_date"].to_pylist(), answer.stray) == ([SESSION], 2)
+
+
+def test_cut_daily_answer_is_completed() -> None:
+    first = date(2026, 8, 1)
+    rows = [
+        {"symbol": "AAPL", "date": str(first + timedelta(days=n)), "adjClose": 1} for n in range(31)
+    ]
+    newest, rest = rows[:20:-1], rows[20::-1]
+    with (
+        patch("ingest.providers.fmp.DAILY_ROWS", 10),
+        scripted(
+            json.dumps(newest), json.dumps(rest[:10]), json.dumps(rest[10:20]), "[]"
+        ) as server,
+    ):
+        answer = client_of(server.base_url).daily_bars("AAPL", first, date(2026, 8, 31))
+    assert server.asked[1].params["to"] == "2026-08-21"
+    assert answer.table.num_rows == 30
+
+
+def test_reversed_range_is_refused_here() -> None:
+    with pytest.raises(ValueError, match="reversed"):
+        client_of("http://127.0.0.1:1").daily_bars("AAPL", SESSION, date(2026, 8, 1))
 
 
 def test_rows_of_other_dates_are_counted_and_left_out() -> None:

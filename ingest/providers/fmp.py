@@ -12,19 +12,27 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import requests
 
 from ingest.budget import CallBudget
 from ingest.calendar import NEW_YORK, known_session
 from ingest.clock import Clock
 from ingest.providers import fmp_tables
-from ingest.providers.errors import FetchRecord
+from ingest.providers.errors import FetchRecord, SymbolNotInPlanError
 from ingest.providers.fmp_wire import FMP
 from ingest.providers.refusals import Rows
 from ingest.providers.transport import Transport
 
 PROVIDER = "fmp"
 SCREENER_ROWS = 10_000
+DAILY_ROWS = 5000
+"""FMP answers no more daily rows at a time, and drops the oldest without a word."""
+MOST_PAGES = 20
+SOON = timedelta(minutes=5)
+DAILY_PATH = "historical-price-eod/non-split-adjusted"
+MINUTE_PATH = "historical-chart/1min"
+RTH_ONLY = "minute bars are of regular hours only: your FMP plan has no extended=true"
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,8 @@ class Answer:
     request: FetchRecord
     stray: int = 0
     """Rows that were answered but not asked for (other dates), and left out of `table`."""
+    note: str | None = None
+    """What a user should know about how it was got."""
 
 
 class FmpClient:
@@ -56,6 +66,7 @@ class FmpClient:
     ) -> None:
         self.clock = clock
         self.budget = budget
+        self._has_extended = True
         self._transport = Transport(FMP, base_url, api_key, budget, clock, http, backoff_seconds)
 
     def _record(
@@ -102,11 +113,26 @@ class FmpClient:
         return Answer(table, record)
 
     def daily_bars(self, symbol: str, from_date: date, to_date: date) -> Answer:
-        """Return raw.bars_1d rows, both dates included, prices and volume as traded."""
-        params = {"symbol": symbol, "from": str(from_date), "to": str(to_date)}
-        record = self._record("bars_1d", params, symbol, from_date, to_date)
-        rows = self._transport.get("historical-price-eod/non-split-adjusted", params, record)
-        return Answer(fmp_tables.daily_bars(rows, symbol), record)
+        """Return raw.bars_1d rows, both dates included, prices and volume as traded.
+
+        An answer of DAILY_ROWS may have been cut at its old end: the rest is asked for.
+        """
+        record = self._record(
+            "bars_1d", _range(symbol, from_date, to_date), symbol, from_date, to_date
+        )
+        kept, stray, last = [], 0, to_date
+        while True:
+            params = _range(symbol, from_date, last)
+            rows = self._transport.get(DAILY_PATH, params, record)
+            asked = _asked(rows, symbol, from_date, last)
+            stray += len(rows) - len(asked)
+            kept += asked
+            oldest = min((day for day in fmp_tables.dates_of(asked) if day), default="")
+            if len(rows) < DAILY_ROWS or not str(from_date) < oldest < str(last):
+                break
+            last = date.fromisoformat(oldest) - timedelta(days=1)
+        record.row_count, record.outcome = len(kept), "ok" if kept else "empty"
+        return Answer(fmp_tables.daily_bars(kept, symbol), record, stray)
 
     def minute_bars(
         self,
@@ -118,30 +144,67 @@ class FmpClient:
     ) -> Answer:
         """Return raw.bars_1m rows of one session, prices and volume as traded, oldest first.
 
-        FMP may leave out the first regular bar of the window asked for: where 09:31 is there and
-        09:30 is not, the window is asked once more from the day before (`recheck_first`).
+        FMP may leave out the first bar of the window asked for: where the first minute of PRE or
+        RTH has no bar and one soon after it has, the window is asked once more from the day before
+        (`recheck_first`).
         """
-        params = {
-            "symbol": symbol,
-            "from": str(session_date),
-            "to": str(session_date),
-            "nonadjusted": "true",
-            **({"extended": "true"} if extended else {}),
-        }
+        params = _session(symbol, session_date, session_date, extended=extended)
         record = self._record("bars_1m", params, symbol, session_date, session_date)
-        rows = self._minute_rows(params, record)
-        table, stray = fmp_tables.minute_bars(rows, symbol, session_date)
+        rows = self._transport.get(MINUTE_PATH, params, record)
+        table = fmp_tables.minute_bars(rows, symbol, session_date)
+        stray = len(rows) - table.num_rows
         if recheck_first and _lacks_first_bar(table, session_date):
-            from_before = {**params, "from": str(session_date - timedelta(days=1))}
-            rows += self._minute_rows(from_before, record)
-            table, _ = fmp_tables.minute_bars(rows, symbol, session_date)
-            table = _one_row_per_bar(table)
-        record.row_count = table.num_rows
-        record.outcome = "ok" if table.num_rows else "empty"
-        return Answer(table, record, stray)
+            before = session_date - timedelta(days=1)
+            wide = _session(symbol, before, session_date, extended=extended)
+            rows += self._transport.get(MINUTE_PATH, wide, record)
+            table = _one_row_per_bar(fmp_tables.minute_bars(rows, symbol, session_date))
+        return _minute_answer(table, record, stray)
 
-    def _minute_rows(self, params: dict[str, str], record: FetchRecord) -> Rows:
-        return self._transport.get("historical-chart/1min", params, record)
+    def session_bars(self, symbol: str, session_date: date) -> Answer:
+        """Return raw.bars_1m rows of one ended session, whole, extended hours included.
+
+        The day before is asked for too, so that what FMP leaves out or cuts off at the start of a
+        window is not of this session. In plans without extended hours they are left out, with a
+        note.
+        """
+        params = _session(
+            symbol, session_date - timedelta(days=1), session_date, extended=self._has_extended
+        )
+        record = self._record("bars_1m", params, symbol, session_date, session_date)
+        try:
+            rows = self._transport.get(MINUTE_PATH, params, record)
+        except SymbolNotInPlanError as error:
+            if "extended" not in params or "extended" not in str(error).split("plan:")[-1]:
+                raise
+            self._has_extended = False
+            params.pop("extended")
+            rows = self._transport.get(MINUTE_PATH, params, record)
+        table = fmp_tables.minute_bars(rows, symbol, session_date)
+        days = {str(session_date), str(session_date - timedelta(days=1)), None}
+        stray = sum(day not in days for day in fmp_tables.dates_of(rows))
+        return _minute_answer(table, record, stray, None if self._has_extended else RTH_ONLY)
+
+    def symbol_changes(self, limit: int = 500) -> Answer:
+        """Return raw.symbol_changes rows: the newest `limit` of all symbols."""
+        params = {"limit": str(limit)}
+        record = self._record("symbol_changes", params)
+        rows = self._transport.get("symbol-change", params, record)
+        return Answer(fmp_tables.symbol_changes(rows), record)
+
+    def delistings(self, since: date) -> Answer:
+        """Return raw.delistings rows since `since`, those announced for coming days included."""
+        record = self._record("delistings", {"limit": "100"}, None, since)
+        found: Rows = []
+        for page in range(MOST_PAGES):
+            params = {"page": str(page), "limit": "100"}
+            rows = self._transport.get("delisted-companies", params, record)
+            found += rows
+            if not rows or min(str(row.get("delistedDate") or "") for row in rows) < str(since):
+                break
+        table = fmp_tables.delistings(found)
+        table = table.filter(pc.fill_null(pc.greater_equal(table["delisted_date"], since), False))
+        record.row_count, record.outcome = table.num_rows, "ok" if table.num_rows else "empty"
+        return Answer(table, record)
 
     def splits_calendar(self, from_date: date, to_date: date) -> Answer:
         """Return all symbols' splits; FMP looks back at most 90 days from `to_date`."""
@@ -180,11 +243,50 @@ class FmpClient:
         return Answer(fmp_tables.market_hours(rows), record)
 
 
+def _range(symbol: str, from_date: date, to_date: date) -> dict[str, str]:
+    if from_date > to_date:  # FMP answers such a range with another day's bars
+        raise ValueError(f"{symbol}: the range {from_date} to {to_date} is reversed")
+    return {"symbol": symbol, "from": str(from_date), "to": str(to_date)}
+
+
+def _session(symbol: str, from_date: date, to_date: date, *, extended: bool) -> dict[str, str]:
+    params = {**_range(symbol, from_date, to_date), "nonadjusted": "true"}
+    return {**params, "extended": "true"} if extended else params
+
+
+def _asked(rows: Rows, symbol: str, from_date: date, to_date: date) -> Rows:
+    """Return the daily rows of the symbol and dates asked, and those whose date can't be read."""
+    return [
+        row
+        for row, day in zip(rows, fmp_tables.dates_of(rows), strict=True)
+        if (day is None or str(from_date) <= day <= str(to_date))
+        and row.get("symbol", symbol) == symbol
+    ]
+
+
+def _minute_answer(
+    table: pa.Table, record: FetchRecord, stray: int, note: str | None = None
+) -> Answer:
+    record.row_count = table.num_rows
+    record.outcome = "ok" if table.num_rows else "empty"
+    return Answer(table, record, stray, note)
+
+
 def _lacks_first_bar(bars: pa.Table, session_date: date) -> bool:
-    opening = datetime.combine(session_date, time(9, 30), NEW_YORK)
-    first = opening.astimezone(UTC).replace(tzinfo=None)
-    stamps = set(bars["bar_at"].to_pylist())
-    return first + timedelta(minutes=1) in stamps and first not in stamps
+    return any(
+        not _has_bar(bars, start, start) and _has_bar(bars, start, start + SOON)
+        for start in (_utc(session_date, time(4)), _utc(session_date, time(9, 30)))
+    )
+
+
+def _utc(session_date: date, wall: time) -> datetime:
+    return datetime.combine(session_date, wall, NEW_YORK).astimezone(UTC).replace(tzinfo=None)
+
+
+def _has_bar(bars: pa.Table, first: datetime, last: datetime) -> bool:
+    stamps = bars["bar_at"]
+    is_between = pc.and_(pc.greater_equal(stamps, first), pc.less_equal(stamps, last))
+    return bool(pc.any(is_between).as_py())
 
 
 def _one_row_per_bar(bars: pa.Table) -> pa.Table:

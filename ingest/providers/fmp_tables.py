@@ -66,15 +66,16 @@ def _bars(rows: Rows, names: dict[str, str]) -> dict[str, pa.Array]:
     return {column: _numbers(rows, key) for column, key in names.items()}
 
 
-def minute_bars(rows: Rows, symbol: str, session_date: date) -> tuple[pa.Table, int]:
-    """Return the bars of `session_date`, oldest first, and how many rows were of other dates.
+def minute_bars(rows: Rows, symbol: str, session_date: date) -> pa.Table:
+    """Return the bars of `session_date`, oldest first; rows of other dates are left out.
 
     Stamps come as New York wall clock and become UTC: one offset holds for a whole session, as the
     clocks change on Sundays. A row without a readable stamp keeps a null, to be rejected on
     landing. Of two rows with one stamp the later in the answer comes last, and so counts.
     """
-    texts = _texts(rows, "date")
-    stamps = _parsed(texts, "%Y-%m-%d %H:%M:%S")
+    wanted = (session_date.isoformat(), None)
+    rows = [row for row, day in zip(rows, dates_of(rows), strict=True) if day in wanted]
+    stamps = _parsed(_texts(rows, "date"), "%Y-%m-%d %H:%M:%S")
     offset = datetime.combine(session_date, time(12), NEW_YORK).utcoffset()
     bars = pa.table(
         {
@@ -84,10 +85,14 @@ def minute_bars(rows: Rows, symbol: str, session_date: date) -> tuple[pa.Table, 
             **_bars(rows, {c: c for c in ("open", "high", "low", "close", "volume")}),
         }
     )
-    dates = stamps.cast(pa.date32(), safe=False)
-    asked = pc.fill_null(pc.equal(dates, pa.scalar(session_date)), fill_value=True)
-    kept = bars.filter(asked).sort_by("bar_at")  # a stable sort
-    return kept, len(rows) - kept.num_rows
+    return bars.sort_by("bar_at")  # a stable sort
+
+
+def dates_of(rows: Rows) -> list[str | None]:
+    """Return each row's date as `YYYY-MM-DD`; None where it has none that can be read."""
+    texts = [str(row.get("date"))[:10] for row in rows]
+    readable = {text: text if text[4:5] + text[7:8] == "--" else None for text in set(texts)}
+    return [readable[text] for text in texts]
 
 
 def daily_bars(rows: Rows, symbol: str) -> pa.Table:
@@ -98,6 +103,31 @@ def daily_bars(rows: Rows, symbol: str) -> pa.Table:
             "symbol": pa.array([symbol] * len(rows), pa.string()),
             "session_date": _dates(rows, "date"),
             **_bars(rows, {**adjusted, "volume": "volume"}),
+        }
+    )
+
+
+def symbol_changes(rows: Rows) -> pa.Table:
+    """Return raw.symbol_changes rows."""
+    return pa.table(
+        {
+            "change_date": _dates(rows, "date"),
+            "old_symbol": _texts(rows, "oldSymbol"),
+            "new_symbol": _texts(rows, "newSymbol"),
+            "company_name": _texts(rows, "companyName"),
+        }
+    )
+
+
+def delistings(rows: Rows) -> pa.Table:
+    """Return raw.delistings rows; those announced for a coming day are among them."""
+    return pa.table(
+        {
+            "symbol": _texts(rows, "symbol"),
+            "delisted_date": _dates(rows, "delistedDate"),
+            "ipo_date": _dates(rows, "ipoDate"),
+            "exchange": _texts(rows, "exchange"),
+            "company_name": _texts(rows, "companyName"),
         }
     )
 

@@ -78,16 +78,22 @@ def read_rows(
     """Return the rows of an answer; raise the ProviderError that it stands for otherwise."""
     body = reply.unpacked()
     answer = _parsed(body)
-    error = _refusal(reply.status, body, answer, where, provider, refusals)
-    if error is not None:
+    said = "" if isinstance(answer, list) else _message(body, answer)
+    case = _refusal(reply.status, said, refusals)
+    if case is not None:
+        error = case.error(
+            case.message.format(
+                where=where, provider=provider, status=reply.status, said=_excerpt(said)
+            )
+        )
+        error.retries = case.retries
         error.retry_after = _retry_after(reply.headers)
         raise error
     rows = find_rows(answer)
     if rows is not None:
         return rows
     if isinstance(answer, dict):
-        said = _excerpt(_message(body, answer))
-        raise BadAnswerError(f"{where}: {provider} answered with an error: {said}")
+        raise BadAnswerError(f"{where}: {provider} answered with an error: {_excerpt(said)}")
     garbage = BadAnswerError(f"{where}: expected rows, got {_excerpt(_text(body))}")
     garbage.retries = True
     raise garbage
@@ -105,24 +111,10 @@ def _parsed(body: bytes) -> Any:
         return None
 
 
-def _refusal(
-    status: int,
-    body: bytes,
-    answer: Any,
-    where: str,
-    provider: str,
-    refusals: Sequence[Refusal],
-) -> ProviderError | None:
-    said = "" if isinstance(answer, list) else _message(body, answer)
+def _refusal(status: int, said: str, refusals: Sequence[Refusal]) -> Refusal | None:
     for case in refusals:
         if status in case.statuses or any(words in said for words in case.words):
-            error = case.error(
-                case.message.format(
-                    where=where, provider=provider, status=status, said=_excerpt(said)
-                )
-            )
-            error.retries = case.retries
-            return error
+            return case
     return None
 
 
