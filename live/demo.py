@@ -40,6 +40,9 @@ KEY = "demo"
 TICK_SECONDS = 20
 """At speed 60 a third of a second: three looks at each minute."""
 
+START_SECONDS = 20
+"""Real seconds that the live service gets to start before the part of the session that is shown."""
+
 VARS = {"lookback_days": 40}
 FILE_VARS = VARS | {
     "market_cap_min": 0,
@@ -87,7 +90,8 @@ def main(
         show = _plan(session_date, bars_1m, bars_1d, profiles)
         _take_over(settings.data_dir)
         _prepare(show, settings)
-        with _market(show, show.live_at, speed, settings) as environment:
+        start_at = show.live_at - timedelta(seconds=START_SECONDS * speed)
+        with _market(show, start_at, speed, settings) as environment:
             live = _start_service(environment, settings)
             _watch(show, environment, settings, signals, speed)
     except KeyboardInterrupt:
@@ -203,7 +207,10 @@ def _prepare(show: Show, settings: Settings) -> None:
             [*dbt, "run", "--select", "+watchlist", "+minute_requests", *dbt_vars],
         ),
         ("Minute bars of the watchlist", [*python, "ingest", "minute"]),
-        ("Features and labels (dbt build), published snapshot", [*dbt, "build", "--exclude-resource-type", "unit_test", *dbt_vars]),
+        (
+            "Features and labels (dbt build), published snapshot",
+            [*dbt, "build", "--exclude-resource-type", "unit_test", *dbt_vars],
+        ),
         ("Exports: watchlist.json, offline_features.parquet", [*python, "ingest", "export"]),
         ("Training: LightGBM for 30 and 60 minutes", [*python, "ml.train"]),
     ]
@@ -258,7 +265,7 @@ def _watch(
     show: Show, environment: dict[str, str], settings: Settings, signals: int | None, speed: float
 ) -> None:
     """Show signals until the client ends: after `signals`, at the session's end, or on Ctrl-C."""
-    real_seconds = (show.end_at - show.live_at).total_seconds() / speed
+    real_seconds = (show.end_at - show.live_at).total_seconds() / speed + START_SECONDS
     command = [sys.executable, "-m", "live", "watch"]
     command += ["--url", f"ws://{settings.live_host}:{settings.live_port}/ws", "--since", "0"]
     if signals:
