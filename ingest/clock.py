@@ -35,9 +35,9 @@ class SystemClock:
 
 @dataclass(frozen=True)
 class SimulatedClock:
-    """A clock that read `start_at` when the machine's read `anchor`, and runs `speed` times as fast.
+    """A clock that read `start_at` when the machine's read `anchor`; `speed` times as fast.
 
-    It is a pure function of the machine's clock, so processes that share its text agree on the time.
+    A pure function of the machine's clock: processes that share its text agree on the time.
     """
 
     start_at: datetime

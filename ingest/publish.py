@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import duckdb
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 
 from ingest.warehouse import RAW_SCHEMA
@@ -44,7 +46,7 @@ def publish(warehouse: Path) -> Path:
 class Plugin(BasePlugin):
     """Gives dbt's connection the raw tables and the function `publish_snapshot()`."""
 
-    def update_connection_config(self, creds, config) -> None:  # type: ignore[no-untyped-def]
+    def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
         """Make the folder of the database, so that a first run works."""
         Path(creds.path).parent.mkdir(parents=True, exist_ok=True)
 

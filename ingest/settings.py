@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     """FMP plan of the key: decides the call budget and which endpoints are asked."""
 
     simulated_clock: str | None = None
-    """`<start, UTC>/<speed>/<anchor, unix seconds>`; None is the real clock. See ingest/clock.py."""
+    """`<start, UTC>/<speed>/<anchor, unix seconds>`; None: the real clock. See ingest/clock.py."""
 
     dbt_vars: str = ""
     """YAML of vars that override dbt_project.yml, for every dbt run of the Makefile and live."""

@@ -1,8 +1,8 @@
 """`make demo`: the main job on a simulated market, from nothing to live signals on screen.
 
-It fills DATA_DIR as a user's morning would (ingest, dbt, training), then starts the live service and
-a terminal client on the same market, whose clock runs SPEED times as fast from shortly before the
-open. Each of its data directories carries a mark, so that it never touches one with real data.
+It fills DATA_DIR as a user's morning would (ingest, dbt, training), then starts the live service
+and a terminal client on the same market, whose clock runs SPEED times as fast from shortly before
+the open. Each of its data directories carries a mark, so that it never touches one with real data.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def main(
     session: Annotated[datetime | None, typer.Option(envvar="SESSION")] = None,
     speed: Annotated[float, typer.Option(envvar="SPEED")] = 60.0,
 ) -> None:
-    """Run the main job on a simulated market and show its signals, until Ctrl-C or SIGNALS are seen."""
+    """Run the main job on a simulated market, until Ctrl-C or until SIGNALS have been seen."""
     live: subprocess.Popen[bytes] | None = None
     try:
         settings = Settings(simulated_clock=None)

@@ -99,7 +99,7 @@ def create_views(settings: Settings) -> None:
         "DATA_DIR": str(settings.data_dir),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
-    done = subprocess.run(  # noqa: S603 the command is ours
+    done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:

@@ -31,8 +31,8 @@ SCRAMBLE = [
     """update raw.bars_1m set open = open * 1.7, high = high * 2.1, low = low * 0.4,
         close = close * 1.3, volume = volume * 7 + 1000
         where bar_at + interval 1 minute > $moment""",
-    """update raw.bars_1d set open = open * 1.7, high = high * 3, low = low * 0.2, close = close * 2,
-        volume = volume * 9 where session_date >= $session_date""",
+    """update raw.bars_1d set open = open * 1.7, high = high * 3, low = low * 0.2,
+        close = close * 2, volume = volume * 9 where session_date >= $session_date""",
     """insert into raw.profiles by name select * replace (
             $session_date::date as as_of_date, 0.01 as market_cap, true as is_etf,
             'NONE' as exchange)
@@ -188,7 +188,8 @@ PLANTED = {
         select features.symbol, features.bar_at, features.available_at, profiles.market_cap as leak
         from marts.features_1m as features
         asof left join staging.stg_profiles as profiles
-            on features.symbol = profiles.symbol and features.session_date >= profiles.as_of_date""",
+            on features.symbol = profiles.symbol
+            and features.session_date >= profiles.as_of_date""",
 }
 
 

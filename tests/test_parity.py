@@ -1,5 +1,5 @@
-"""Live equals batch: a session played bar by bar through the live service gives the batch marts' rows,
-and the signals that the rules and the cooldown give offline."""
+"""Live equals batch: a session played bar by bar through the live service gives the rows of the
+batch marts, and the signals that the rules and the cooldown give offline."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Recorded:
 
 
 def record(built: Path, data_dir: Path, session_date: date) -> Recorded:
-    """Make the morning of a session out of a warehouse that has it, and build both with one set of rules."""
+    """Make the morning of a session from a warehouse that has it; build both with the same rules."""
     batch = data_dir / "batch"
     shutil.copytree(built, batch, ignore=shutil.ignore_patterns("published", "target", "logs"))
     morning = data_dir / "morning"
@@ -98,7 +98,9 @@ def record(built: Path, data_dir: Path, session_date: date) -> Recorded:
             connection.execute(
                 f"delete from raw.{table} where session_date >= $day", {"day": session_date}
             )
-            connection.execute(f"update raw.{table} set landed_at = $at", {"at": session.pre_open_at})
+            connection.execute(
+                f"update raw.{table} set landed_at = $at", {"at": session.pre_open_at}
+            )
         connection.execute("update raw.profiles set landed_at = $at", {"at": session.pre_open_at})
     run_dbt(morning, "run", "--vars", EVERY_SYMBOL_PASSES)
     settings = Settings(data_dir=morning, dbt_vars=EVERY_SYMBOL_PASSES)
@@ -107,7 +109,7 @@ def record(built: Path, data_dir: Path, session_date: date) -> Recorded:
 
 
 def ticks(session: Session) -> list[datetime]:
-    """Every minute around the open, then every fifteenth: what a tick missed, it catches up with."""
+    """Every minute around the open, else every fifteenth: a tick catches up on what it missed."""
     busy = range(-3, 40)
     first, last = (
         int((at - session.open_at) / timedelta(minutes=1))

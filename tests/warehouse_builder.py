@@ -1,4 +1,4 @@
-"""Warehouses for tests: landed from a generated market or from real bars, built by dbt as users do."""
+"""Warehouses for tests: landed from a generated market or from real bars, built by dbt."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ needs_real_bars = pytest.mark.skipif(
 )
 
 
-def run_dbt(data_dir: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+def run_dbt(
+    data_dir: Path, *arguments: str, check: bool = True
+) -> subprocess.CompletedProcess[str]:
     """Run dbt on the databases in `data_dir`; its output is in the error where it fails."""
     # A target folder of its own, so that parallel runs and `dbt run --vars` don't share a cache.
     environment = os.environ | {
@@ -61,17 +63,28 @@ def land_calendar(connection: duckdb.DuckDBPyConnection, first: date, last: date
 def land_generated(
     path: Path, market: GeneratedMarket, symbols: Iterable[str], first: date, last: date
 ) -> None:
-    """Land the symbols' profiles, splits, daily and minute bars from first to last, landed after it."""
+    """Land the symbols' profiles, splits, daily and minute bars, as of the day after `last`."""
     landed_at = datetime.combine(date.fromordinal(last.toordinal() + 1), time(2))
     with open_warehouse(path) as connection:
         land_calendar(connection, date(2024, 1, 2), date(last.year + 1, 6, 30))
-        dates = [row[0] for row in connection.execute(
-            "select session_date from raw.market_calendar where session_date between $a and $b"
-            " order by 1", {"a": first, "b": last}).fetchall()]
+        dates = [
+            row[0]
+            for row in connection.execute(
+                "select session_date from raw.market_calendar where session_date between $a and $b"
+                " order by 1",
+                {"a": first, "b": last},
+            ).fetchall()
+        ]
         for symbol in symbols:
             for session_date in dates:
-                _land_bars(connection, "bars_1m", symbol, market.minutes(symbol, session_date),
-                           landed_at, session_date)
+                _land_bars(
+                    connection,
+                    "bars_1m",
+                    symbol,
+                    market.minutes(symbol, session_date),
+                    landed_at,
+                    session_date,
+                )
             daily = market.daily(symbol, date(2024, 1, 2), last)
             _land_bars(connection, "bars_1d", symbol, daily, landed_at)
             _land_profile(connection, market, symbol, first, landed_at)

@@ -1,8 +1,8 @@
 """What a score selects: `python -m tests.bench.scanner_score SNAPSHOT [SCORE.csv ...]`.
 
 Over every session of the snapshot, among the symbols that pass the funnel up to the score: how many
-score 70 or more, and how often those (and the best 20) then reach a high of 8 % or more over the last
-close, against the share of all that pass. No score sees the session that it is judged by.
+score 70 or more, and how often those (and the best 20) then reach a high of 8 % or more over the
+last close, against the share of all that pass. No score sees the session that it is judged by.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The definitions of DESIGN.md again, as plain loops over plain rows: what the SQL is held against."""
+"""The definitions of DESIGN.md again, as plain loops over plain rows: what the SQL must equal."""

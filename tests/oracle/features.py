@@ -45,7 +45,9 @@ def bar_before(bars: list[Bar], index: int) -> Bar | None:
 def spread_est(bars: list[Bar], index: int) -> float | None:
     mark = (bars[index].minute + 1) // 5 * 5
     pairs = [
-        (bar_before(bars, i), bars[i]) for i in range(index + 1) if mark - 60 <= bars[i].minute < mark
+        (bar_before(bars, i), bars[i])
+        for i in range(index + 1)
+        if mark - 60 <= bars[i].minute < mark
     ]
     pairs = [(before, bar) for before, bar in pairs if before is not None]
     if len(pairs) < 30:
@@ -127,9 +129,7 @@ def features(
     opens = history.minutes[session_date].get("RTH", [])
     base = [b for b in bars[:index] if b.minute >= bar.minute - 30]
     base_low = min((b.low for b in base), default=0.0)
-    base_range = (
-        (max(b.high for b in base) - base_low) / base_low if len(base) >= 10 else None
-    )
+    base_range = (max(b.high for b in base) - base_low) / base_low if len(base) >= 10 else None
     usual, usual_so_far = usual_volumes(history, session_date, segment, bar.minute)
     typical = sum((b.high + b.low + b.close) / 3 * (b.volume or 0) for b in so_far)
     vwap = typical / volume if volume else None

@@ -31,9 +31,7 @@ def labels(
         row |= {f"{k}_{name}": None for k in ("mfe", "mae", "hit")} | {f"hit_{name}_net": None}
         if not (complete and after):
             continue
-        horizon = [
-            b for b in bars[index + 1 :] if b.minute < after.minute + horizon_minutes
-        ]
+        horizon = [b for b in bars[index + 1 :] if b.minute < after.minute + horizon_minutes]
         row[f"mfe_{name}"] = max(max(b.high for b in horizon) / after.open - 1, 0)
         row[f"mae_{name}"] = min(min(b.low for b in horizon) / after.open - 1, 0)
         row[f"hit_{name}"] = hit(horizon, after.open, 0)

@@ -64,7 +64,7 @@ class SymbolHistory:
         return ratio
 
     def daily_series(self, before: date) -> list[DailyBar]:
-        """Daily bars before a session on its basis; from RTH minutes where the provider has none."""
+        """Daily bars before a session on its basis; from RTH minutes where there are none."""
         rows = {bar.session_date: bar for bar in self.daily if bar.session_date < before}
         for session_date, segments in self.minutes.items():
             bars = segments.get("RTH", [])
