@@ -76,7 +76,7 @@ class Recorded:
 
 
 def record(built: Path, data_dir: Path, session_date: date) -> Recorded:
-    """Make the morning of a session from a warehouse that has it; build both with the same rules."""
+    """Make the morning of a session from a warehouse that has it; build both with equal rules."""
     batch = data_dir / "batch"
     shutil.copytree(built, batch, ignore=shutil.ignore_patterns("published", "target", "logs"))
     morning = data_dir / "morning"
