@@ -1,4 +1,5 @@
-{# One row per (symbol, session_date) with minute bars, in a segment or not: counts and ends of the day. #}
+{# One row per (symbol, session_date) with minute bars, in a segment or not: counts and the last
+   close. #}
 with bars as (select * from {{ ref('stg_bars_1m') }}),
 
 segmented as (select * from {{ ref('int_bars_1m') }}),

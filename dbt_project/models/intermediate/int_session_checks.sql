@@ -1,6 +1,6 @@
-{# One row per (symbol, session_date) with minute bars: the figures that data quality looks at. A jump
-   that looks like a split that nobody told of is one of 1.8 times or more, either way, against the
-   close before on the session's split basis. #}
+{# One row per (symbol, session_date) with minute bars: the figures that data quality looks at. A
+   jump that looks like a split nobody told of is the first RTH open against the close before, on
+   the session's split basis, as a ratio of 1 or more. #}
 with session_bars as (select * from {{ ref('int_session_bars') }}),
 
 sessions as (select * from {{ ref('int_sessions') }}),

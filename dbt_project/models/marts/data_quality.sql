@@ -1,5 +1,5 @@
-{# One row per (symbol, session_date, check_name) that found something. Sessions with an error are kept
-   out of training_rows. #}
+{# One row per (symbol, session_date, check_name) that found something. Sessions with an error are
+   kept out of training_rows. #}
 with checks as (select * from {{ ref('int_session_checks') }}),
 
 limits as (select * from {{ ref('data_quality_checks') }}),
