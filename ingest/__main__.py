@@ -2,155 +2,153 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import duckdb
-import requests
 import typer
-from pydantic import ValidationError
-from requests.adapters import HTTPAdapter
-from rich.console import Console
 
-from ingest import exports, files, jobs
-from ingest.budget import BudgetSpentError, CallBudget
+from ingest import bars, compare, exports, files, gaps, jobs, plan, reference, splits, tables
+from ingest.budget import PLANS, CallBudget, logged_calls
 from ingest.clock import parse_clock
 from ingest.download import Summary
-from ingest.providers.errors import ProviderError
-from ingest.providers.fmp import FmpClient
-from ingest.report import bars_of_progress, print_status, print_summary
+from ingest.providers.fmp import PROVIDER
+from ingest.report import bars_of_progress, print_status
+from ingest.runs import (
+    complaints,
+    console,
+    logged,
+    no_source,
+    refuse_demo,
+    run_job,
+    source_named,
+    told_in_one_line,
+)
 from ingest.settings import Settings
-from ingest.spending import SpendingError
-from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError
+from ingest.warehouse import open_warehouse
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
 )
-console = Console()
-complaints = Console(stderr=True)
 
-EXPECTED_ERRORS = (
-    BudgetSpentError,
-    DatabaseLockedError,
-    DatabaseUnusableError,
-    ProviderError,
-    SpendingError,
-    OSError,
-    duckdb.Error,
-    ValueError,  # settings, clocks, files: each says what is wrong and what to do
-    exports.NotPublishedError,
-    jobs.JobError,
-)
-
-
-@contextmanager
-def _told_in_one_line(summary: Summary | None = None) -> Iterator[None]:
-    """Print what was done; say an error in one line and exit with 1, Ctrl-C with 130."""
-    try:
-        yield
-    except EXPECTED_ERRORS as error:
-        _print_done(summary)
-        complaints.print(_first_line(error), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        _print_done(summary)
-        complaints.print("Stopped. Run it again to go on.")
-        sys.stdout.flush()
-        os._exit(130)  # requests still under way may hang for a minute, and have nothing to land
-    _print_done(summary)
-
-
-def _print_done(summary: Summary | None) -> None:
-    if summary is not None:
-        print_summary(console, summary)
-
-
-def _first_line(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(
-            f"{'_'.join(map(str, e['loc'])).upper()} is {e['input']!r}: {e['msg']}"
-            for e in error.errors()
-        )
-    return " ".join(str(error).split())
-
-
-def _run(run: Callable[[jobs.Job], None]) -> None:
-    summary = Summary()
-    with _told_in_one_line(summary), bars_of_progress(console) as track:
-        settings = Settings()
-        job = jobs.Job(
-            data_dir=settings.data_dir,
-            warehouse=settings.warehouse_path,
-            clock=parse_clock(settings.simulated_clock),
-            plan=settings.fmp_plan,
-            make_client=lambda budget: _client(settings, budget),
-            track=track,
-            summary=summary,
-        )
-        run(job)
-
-
-def _client(settings: Settings, budget: CallBudget) -> FmpClient:
-    if settings.fmp_api_key is None:
-        raise jobs.JobError(
-            "FMP_API_KEY is not set: put it in .env, or run make demo for the simulated market"
-        )
-    http = requests.Session()
-    adapter = HTTPAdapter(pool_maxsize=jobs.WORKERS[settings.fmp_plan])
-    http.mount("http://", adapter)
-    http.mount("https://", adapter)
-    # what the environment says of proxies is read once, not on every call
-    http.proxies = requests.utils.get_environ_proxies(settings.fmp_base_url)
-    http.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
-    http.trust_env = False
-    return FmpClient(
-        settings.fmp_base_url,
-        settings.fmp_api_key.get_secret_value(),
-        budget,
-        parse_clock(settings.simulated_clock),
-        http,
-    )
+ProviderOption = Annotated[str, typer.Option(help="fmp, massive or alpha_vantage.")]
 
 
 @app.command()
 def calendar() -> None:
     """Land the market calendar: past sessions and a year ahead."""
-    _run(jobs.run_calendar)
+    run_job(reference.run_calendar, no_source)
 
 
 @app.command()
 def universe() -> None:
     """Land the symbols of data/*.txt, or of the provider's screener where there are no files."""
-    _run(jobs.run_universe)
+    run_job(reference.run_universe, no_source)
 
 
 @app.command()
 def profiles() -> None:
     """Land market cap, price and kind of every symbol, as of the latest session."""
-    _run(jobs.run_profiles)
+    run_job(reference.run_profiles, no_source)
 
 
-@app.command()
-def splits() -> None:
+@app.command("splits")
+def land_splits() -> None:
     """Land the splits of the last 400 days and of the coming week."""
-    _run(jobs.run_splits)
+    run_job(splits.run_splits, no_source)
 
 
 @app.command()
-def daily() -> None:
+def daily(provider: ProviderOption = PROVIDER) -> None:
     """Land the daily bars that marts.daily_requests lists."""
-    _run(jobs.run_daily)
+    run_job(bars.run_daily, partial(source_named, provider))
 
 
 @app.command()
-def minute() -> None:
+def minute(provider: ProviderOption = PROVIDER) -> None:
     """Land the minute bars that marts.minute_requests lists."""
-    _run(jobs.run_minute)
+    run_job(bars.run_minute, partial(source_named, provider))
+
+
+@app.command()
+def fill(
+    provider: Annotated[str, typer.Option(help="massive or alpha_vantage.")],
+    symbol: Annotated[list[str] | None, typer.Option(help="Only these symbols.")] = None,
+    session: Annotated[
+        list[datetime] | None, typer.Option(formats=["%Y-%m-%d"], help="On these sessions.")
+    ] = None,
+) -> None:
+    """Land bars that FMP lacks from another provider; or chosen sessions, to compare."""
+    if provider == PROVIDER:
+        complaints.print("--provider is fmp, whose gaps are filled: give massive or alpha_vantage")
+        raise typer.Exit(1)
+    if bool(symbol) != bool(session):
+        complaints.print("give both --symbol and --session, or neither to fill all gaps")
+        raise typer.Exit(1)
+    sessions = [day.date() for day in session or []]
+    run_job(
+        partial(gaps.run_fill, symbols=symbol or [], sessions=sessions),
+        partial(source_named, provider),
+    )
+
+
+@app.command("compare")
+def compare_sources(
+    provider: Annotated[str, typer.Option(help="Whose bars to hold against the others'.")],
+    against: Annotated[str, typer.Option(help="The other provider.")] = PROVIDER,
+) -> None:
+    """Show where two sources disagree on the same bars."""
+    with told_in_one_line():
+        settings = Settings()
+        _require_warehouse(settings)
+        with open_warehouse(settings.warehouse_path) as connection:
+            for table in compare.STAMPS:
+                found = compare.compare_bars(connection, table, against, provider)
+                compare.print_comparison(console, found, against, provider)
+
+
+@app.command("plan")
+def show_plan(
+    symbols: Annotated[int, typer.Option(help="Symbols, where the universe is not known.")] = 8000,
+    sessions: Annotated[int, typer.Option(help="Sessions of minute bars.")] = 120,
+    watchlist: Annotated[int, typer.Option(help="Names whose minute bars are bought.")] = 50,
+    anew: Annotated[bool, typer.Option(help="As if nothing were bought yet.")] = False,
+) -> None:
+    """Show what a morning's scan will cost: calls, bytes and time, against the plain way."""
+    with told_in_one_line():
+        settings = Settings()
+        clock, limits = parse_clock(settings.simulated_clock), PLANS[settings.fmp_plan]
+        scan = plan.Scan(symbols, sessions, watchlist)
+        has_screener = settings.fmp_plan != "free"
+        if anew or not settings.warehouse_path.exists():
+            steps, used = plan.scan_steps(scan, has_screener=has_screener, usual={}), 0
+        else:
+            with open_warehouse(settings.warehouse_path) as connection:
+                known = reference.listed_symbols(connection) or symbols
+                scan = plan.Scan(known, sessions, watchlist)
+                usual = plan.usual_bytes(connection, PROVIDER)
+                steps = plan.scan_steps(scan, has_screener=has_screener, usual=usual)
+                left = reference.calls_left(connection, clock) | splits.calls_left(
+                    connection, clock
+                )
+                steps = plan.known_steps(connection, steps, left)
+                history = logged_calls(connection, clock)
+            path = jobs.budget_path(settings.data_dir, PROVIDER)
+            used = CallBudget(settings.fmp_plan, clock, history, path=path).calls_used
+        tables.print_plan(console, steps, scan, limits, used)
+
+
+@app.command()
+def funnel() -> None:
+    """Show the coming session's scanner step by step, from the published snapshot."""
+    with told_in_one_line():
+        tables.print_funnel(console, Settings().published_path)
+
+
+def _require_warehouse(settings: Settings) -> None:
+    if not settings.warehouse_path.exists():
+        raise jobs.JobError(f"{settings.warehouse_path} is not there yet: run make ingest")
 
 
 FileOption = Annotated[list[Path] | None, typer.Option(metavar="FILE")]
@@ -171,8 +169,9 @@ def import_files(
 ) -> None:
     """Land bars, profiles and splits from Parquet or CSV files; each option can be repeated."""
     summary = Summary()
-    with _told_in_one_line(summary), bars_of_progress(console, unit="rows") as track:
+    with told_in_one_line(summary):
         settings = Settings()
+        refuse_demo(settings)
         clock = parse_clock(settings.simulated_clock)
         given = (
             (files.BARS_1D, bars_1d),
@@ -190,22 +189,23 @@ def import_files(
         )
         summary.notes += [assumption] if assumption else []
         jobs.land_missing_calendar(settings.warehouse_path, clock, summary)
-        for file in checked:
-            files.import_file(
-                file,
-                warehouse=settings.warehouse_path,
-                clock=clock,
-                provider=provider,
-                as_of_date=as_of,
-                summary=summary,
-                advance=track(file.path.name, files.count_rows(file)),
-            )
+        with logged(settings), bars_of_progress(console, unit="rows") as track:
+            for file in checked:
+                files.import_file(
+                    file,
+                    warehouse=settings.warehouse_path,
+                    clock=clock,
+                    provider=provider,
+                    as_of_date=as_of,
+                    summary=summary,
+                    advance=track(file.path.name, files.count_rows(file)),
+                )
 
 
 @app.command()
 def export() -> None:
     """Write watchlist.json and offline_features.parquet from the published snapshot."""
-    with _told_in_one_line():
+    with told_in_one_line():
         settings = Settings()
         clock = parse_clock(settings.simulated_clock)
         watchlist = settings.data_dir / "watchlist.json"
@@ -219,11 +219,10 @@ def export() -> None:
 @app.command()
 def status() -> None:
     """Show what each raw table holds, and what is used of the call budget."""
-    with _told_in_one_line():
+    with told_in_one_line():
         settings = Settings()
         clock = parse_clock(settings.simulated_clock)
-        if not settings.warehouse_path.exists():
-            raise jobs.JobError(f"{settings.warehouse_path} is not there yet: run make ingest")
+        _require_warehouse(settings)
         print_status(console, settings.warehouse_path, settings.fmp_plan, clock)
 
 

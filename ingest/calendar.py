@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -48,6 +48,11 @@ def market_calendar(first: date, last: date) -> pa.Table:
 
 def _naive_utc(stamps: pd.DatetimeIndex) -> pa.Array:
     return pa.array(stamps.tz_convert("UTC").tz_localize(None).to_numpy(), pa.timestamp("us"))
+
+
+def new_york_date(at: datetime) -> date:
+    """Return the date in New York at `at` (naive UTC)."""
+    return at.replace(tzinfo=UTC).astimezone(NEW_YORK).date()
 
 
 def known_session(at: datetime) -> date:

@@ -7,23 +7,28 @@ warehouse is open while a batch lands, never while a request is under way.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from itertools import chain, islice, repeat
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import structlog
 
+from ingest.basis import adjusted_bars
 from ingest.budget import BudgetSpentError, CallBudget, StoppedError
 from ingest.clock import Clock
 from ingest.providers.errors import BadAnswerError, FetchRecord, ProviderError
 from ingest.providers.fmp import PROVIDER, Answer
 from ingest.transaction import interrupts_held, transaction
 from ingest.warehouse import Landing, land, open_warehouse
+
+log = structlog.get_logger("ingest")
 
 BATCH_ANSWERS = 250
 BATCH_ROWS = 200_000
@@ -33,15 +38,18 @@ LOCK_SECONDS = 900.0
 GRACE_SECONDS = 10.0
 """How long requests under way may take to end after the job has to stop."""
 FAILURES_IN_A_ROW = 25
+ADJUSTED = "prices are split-adjusted, as traded was asked"
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request to make: which raw table its rows are for, and what to call it in messages."""
+    """One request to make: what to call it in messages, and which raw table its rows are for."""
 
     label: str
     table: str
     fetch: Callable[[], Answer]
+    endpoint: str = ""
+    symbol: str | None = None
 
 
 @dataclass
@@ -68,25 +76,79 @@ class Summary:
         self.byte_count += request.byte_count
 
 
+@dataclass
+class Landed:
+    """What landing a batch did: by table, and the answers that were not believed."""
+
+    landings: dict[str, Landing] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+
+
 def land_answers(
     connection: duckdb.DuckDBPyConnection,
     answers: Sequence[tuple[str | None, Answer]],
     landed_at: datetime,
-) -> dict[str, Landing]:
+    provider: str,
+) -> Landed:
     """Land (raw table, answer) pairs and their requests' lines in one transaction.
 
-    A failed request has no table, and a line all the same.
+    A failed request has no table, and a line all the same. An answer of adjusted prices does not
+    land: its request counts as failed, and is made again next time.
     """
-    landings: dict[str, Landing] = {}
+    landed = Landed()
     with transaction(connection):
         for table in dict.fromkeys(table for table, _ in answers if table is not None):
-            rows = pa.concat_tables([answer.table for name, answer in answers if name == table])
-            landings[table] = land(connection, table, rows, provider=PROVIDER, landed_at=landed_at)
+            named = [answer for name, answer in answers if name == table]
+            rows = pa.concat_tables([answer.table for answer in named])
+            adjusted = adjusted_bars(connection, table, rows, landed_at)
+            if adjusted:
+                refused = [answer for answer in named if _is_of(answer.request, adjusted)]
+                _refuse(connection, table, refused, landed_at, provider)
+                landed.refused += [_told(answer.request) for answer in refused]
+                rows = pa.concat_tables(
+                    [answer.table for answer in named if not _is_of(answer.request, adjusted)]
+                    or [rows.slice(0, 0)]
+                )
+            landed.landings[table] = land(
+                connection, table, rows, provider=provider, landed_at=landed_at
+            )
         requests = pa.Table.from_pylist([asdict(answer.request) for _, answer in answers])
-        land(connection, "fetch_log", requests, provider=PROVIDER, landed_at=landed_at)
-        if any(landing.rejected for landing in landings.values()):
+        land(connection, "fetch_log", requests, provider=provider, landed_at=landed_at)
+        if any(landing.rejected for landing in landed.landings.values()):
             _name_requests_of_rejected(connection, requests, landed_at)
-    return landings
+    return landed
+
+
+def _is_of(request: FetchRecord, found: set[tuple[str, date | None]]) -> bool:
+    return bool({(request.symbol, request.from_date), (request.symbol, None)} & found)
+
+
+def _told(request: FetchRecord) -> str:
+    return f"{request.symbol} {request.from_date}: {ADJUSTED}, left out"
+
+
+def _refuse(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    refused: Sequence[Answer],
+    landed_at: datetime,
+    provider: str,
+) -> None:
+    lines = []
+    for answer in refused:
+        request = answer.request
+        request.outcome, request.row_count = "error", 0
+        row = {"symbol": request.symbol, "from": str(request.from_date), "to": str(request.to_date)}
+        lines.append(
+            {
+                "table_name": table,
+                "row_text": json.dumps(row),
+                "reason": ADJUSTED,
+                "request_id": request.request_id,
+            }
+        )
+    rows = pa.Table.from_pylist(lines)
+    land(connection, "rejected_rows", rows, provider=provider, landed_at=landed_at)
 
 
 def _name_requests_of_rejected(
@@ -116,8 +178,9 @@ def _name_requests_of_rejected(
 class Batch:
     """Answers that were got and have not landed yet."""
 
-    def __init__(self, warehouse: Path, clock: Clock, summary: Summary) -> None:
+    def __init__(self, warehouse: Path, clock: Clock, summary: Summary, provider: str) -> None:
         self._warehouse = warehouse
+        self._provider = provider
         self._clock = clock
         self._summary = summary
         self._answers: list[tuple[str | None, Answer]] = []
@@ -156,9 +219,11 @@ class Batch:
                 open_warehouse(self._warehouse, wait_seconds=LOCK_SECONDS) as connection,
                 interrupts_held(),
             ):
-                landings = land_answers(connection, self._answers, self._clock.now())
+                landed = land_answers(connection, self._answers, self._clock.now(), self._provider)
+                log.info("landed", answers=len(self._answers), rows=self._rows)
                 self._answers, self._rows = [], 0
-                for table, landing in landings.items():
+                self._summary.errors += landed.refused
+                for table, landing in landed.landings.items():
                     self._summary.count_landing(table, landing)
         self._since = time.monotonic()
 
@@ -195,6 +260,7 @@ class _Collector:
             raise error
         self._failures += 1
         self._summary.errors.append(f"{request.label}: {error}")
+        log.warning("request failed", request=request.label, error=str(error))
         if self._failures >= FAILURES_IN_A_ROW:
             raise type(error)(f"{self._failures} requests in a row failed, the last one: {error}")
 
@@ -207,6 +273,7 @@ def download(
     budget: CallBudget,
     workers: int,
     summary: Summary,
+    provider: str = PROVIDER,
     advance: Callable[[], None] = lambda: None,
 ) -> None:
     """Make all `requests` with `workers` threads, land what they give, count it in `summary`.
@@ -216,7 +283,7 @@ def download(
     landing what was got; DatabaseLockedError where it could not be landed.
     """
     budget.resume()
-    batch = Batch(warehouse, clock, summary)
+    batch = Batch(warehouse, clock, summary, provider)
     collector = _Collector(batch, summary)
     running: dict[Future[Answer], Request] = {}
     pool = ThreadPoolExecutor(workers)

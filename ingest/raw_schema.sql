@@ -49,6 +49,16 @@ create table if not exists raw.splits (
     provider varchar not null, landed_at timestamp not null
 );
 
+create table if not exists raw.symbol_changes (
+    change_date date not null, old_symbol varchar not null, new_symbol varchar not null,
+    company_name varchar, provider varchar not null, landed_at timestamp not null
+);
+
+create table if not exists raw.delistings (
+    symbol varchar not null, delisted_date date not null, ipo_date date, exchange varchar,
+    company_name varchar, provider varchar not null, landed_at timestamp not null
+);
+
 create table if not exists raw.fetch_log (
     request_id varchar not null, requested_at timestamp not null, endpoint varchar not null,
     symbol varchar, from_date date, to_date date, params varchar, status integer, outcome varchar,

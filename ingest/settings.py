@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import SecretStr, field_validator
+from pydantic import PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +37,24 @@ class Settings(BaseSettings):
 
     fmp_plan: Plan = "premium"
     """FMP plan of the key: decides the call budget and which endpoints are asked."""
+
+    massive_api_key: SecretStr | None = None
+    """Key of Massive (formerly Polygon.io), a second source of bars."""
+
+    massive_base_url: str = "https://api.massive.com"
+    """Massive's REST API."""
+
+    massive_calls_per_minute: PositiveInt = 5
+    """Calls that Massive's plan allows a minute; 5 is the free plan's."""
+
+    alpha_vantage_api_key: SecretStr | None = None
+    """Key of Alpha Vantage, a third source of bars."""
+
+    alpha_vantage_base_url: str = "https://www.alphavantage.co/query"
+    """Alpha Vantage's API."""
+
+    alpha_vantage_calls_per_day: PositiveInt = 25
+    """Calls that Alpha Vantage's plan allows a day; 25 is the free plan's."""
 
     simulated_clock: str | None = None
     """`<start, UTC>/<speed>/<anchor, unix seconds>`; None: the real clock. See ingest/clock.py."""

@@ -59,6 +59,8 @@ RAW_TABLES = {
         ("symbol", "split_date", "provider"),
         (("no positive ratio", "numerator > 0 and denominator > 0"),),
     ),
+    "symbol_changes": RawTable(("change_date", "old_symbol", "provider")),
+    "delistings": RawTable(("symbol", "delisted_date", "provider")),
     "fetch_log": RawTable(("request_id",)),
     "rejected_rows": RawTable(()),
     "model_runs": RawTable(("run_id", "horizon_minutes")),

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import requests
 
-from ingest import download, jobs
+from ingest import bars, download, jobs, reference, splits
 from ingest.budget import BudgetSpentError, CallBudget, Spent
 from ingest.clock import SimulatedClock
 from ingest.download import Summary
@@ -109,7 +109,7 @@ def test_universe_without_files_is_the_screener(
     server: SimulatedServer, clock: SimulatedClock, tmp_path: Path
 ) -> None:
     job = job_of(server, clock, tmp_path)
-    jobs.run_universe(job)
+    reference.run_universe(job)
     assert rows_of(
         job.warehouse, "select count(*) > 50, any_value(provider) from raw.universe"
     ) == [(True, "fmp")]
@@ -119,10 +119,10 @@ def test_universe_without_files_is_the_screener(
 def test_profiles_that_the_universe_bought_are_not_bought_again(
     server: SimulatedServer, clock: SimulatedClock, tmp_path: Path
 ) -> None:
-    jobs.run_universe(job_of(server, clock, tmp_path))
+    reference.run_universe(job_of(server, clock, tmp_path))
     again = job_of(server, clock, tmp_path)
-    jobs.run_profiles(again)
-    assert again.summary.requests == 0
+    reference.run_profiles(again)
+    assert sum(asked.path.endswith("screener") for asked in server.requests) == 6
     assert rows_of(again.warehouse, "select distinct as_of_date from raw.profiles") == [(SESSION,)]
 
 
@@ -132,7 +132,7 @@ def test_universe_files_need_no_provider(
     (tmp_path / "NYSE.txt").write_text("Symbol\tDescription\nBRK.B\tBerkshire\n")
     (tmp_path / "notes.txt").write_text("call mother\n")
     job = job_of(server, clock, tmp_path, key="wrong")
-    jobs.run_universe(job)
+    reference.run_universe(job)
     expected = [("BRK-B", "NYSE", "eoddata")]
     assert rows_of(job.warehouse, "select symbol, exchange, provider from raw.universe") == expected
     assert any("notes.txt" in note for note in job.summary.notes)
@@ -147,8 +147,8 @@ def test_plan_without_screener_buys_profiles_by_symbol(
     plan = replace(find_plan("free"), symbol_count=None)
     with SimulatedServer(MARKET, clock, plan=plan) as server:
         job = job_of(server, clock, tmp_path, plan="free")
-        jobs.run_universe(job)
-        jobs.run_profiles(job)
+        reference.run_universe(job)
+        reference.run_profiles(job)
     bought = rows_of(job.warehouse, "select symbol from raw.profiles order by symbol")
     assert [symbol for (symbol,) in bought] == sorted(symbols)
     assert any("symbol by symbol" in note for note in job.summary.notes)
@@ -160,7 +160,7 @@ def test_daily_bars_land_with_their_ledger(
     job = job_of(server, clock, tmp_path)
     symbol = live_symbols(1)[0]
     want_daily(job.warehouse, symbol)
-    jobs.run_daily(job)
+    bars.run_daily(job)
     assert rows_of(job.warehouse, "select count(*) from raw.bars_1d") == [(5,)]
     assert rows_of(
         job.warehouse,
@@ -174,7 +174,7 @@ def test_unknown_symbol_is_empty_and_not_an_error(
 ) -> None:
     job = job_of(server, clock, tmp_path)
     want_daily(job.warehouse, "NOSUCH", *live_symbols(1))
-    jobs.run_daily(job)
+    bars.run_daily(job)
     assert (job.summary.empty, job.summary.errors) == (["NOSUCH"], [])
 
 
@@ -183,8 +183,8 @@ def test_same_answers_again_change_nothing(
 ) -> None:
     want_minute(tmp_path / "warehouse.duckdb", *live_symbols(3))
     first, second = job_of(server, clock, tmp_path), job_of(server, clock, tmp_path)
-    jobs.run_minute(first)
-    jobs.run_minute(second)
+    bars.run_minute(first)
+    bars.run_minute(second)
     landed = first.summary.landings["bars_1m"].inserted
     assert landed > 300
     assert second.summary.landings["bars_1m"] == download.Landing(unchanged=landed)
@@ -194,7 +194,7 @@ def test_view_that_is_missing_is_named(
     server: SimulatedServer, clock: SimulatedClock, tmp_path: Path
 ) -> None:
     with pytest.raises(jobs.JobError, match=r"dbt run --select \+daily_requests"):
-        jobs.run_daily(job_of(server, clock, tmp_path))
+        bars.run_daily(job_of(server, clock, tmp_path))
 
 
 def test_wrong_key_stops_at_once(
@@ -203,7 +203,7 @@ def test_wrong_key_stops_at_once(
     job = job_of(server, clock, tmp_path, key="wrong")
     want_daily(job.warehouse, *live_symbols(40))
     with pytest.raises(WrongKeyError, match="FMP_API_KEY"):
-        jobs.run_daily(job)
+        bars.run_daily(job)
     assert len(server.requests) == 1
 
 
@@ -215,7 +215,7 @@ def test_spent_budget_lands_what_was_got(
     spent = [Spent(clock.now(), 245, 0)]
     CallBudget("free", clock, spent, path=tmp_path / "budget_fmp.sqlite")
     with pytest.raises(BudgetSpentError, match="250 calls a day"):
-        jobs.run_daily(job)
+        bars.run_daily(job)
     landed = "select count(distinct symbol) from raw.bars_1d"
     assert rows_of(job.warehouse, landed) == [(5,)]
 
@@ -225,7 +225,7 @@ def test_ledger_counts_against_the_next_run(
 ) -> None:
     job = job_of(server, clock, tmp_path, plan="free")
     want_daily(job.warehouse, *live_symbols(3))
-    jobs.run_daily(job)
+    bars.run_daily(job)
     budget = job.client().budget
     assert (budget.calls_used, budget.bytes_used) == (3, job.summary.byte_count)
 
@@ -251,12 +251,12 @@ def test_faults_leave_the_same_bars(
     calm, rough = job_of(server, clock, tmp_path / "calm"), job_of(server, clock, tmp_path)
     for job in (calm, rough):
         want_minute(job.warehouse, *symbols)
-    jobs.run_minute(calm)
+    bars.run_minute(calm)
     server.faults = faults
-    jobs.run_minute(rough)
-    bars = "select symbol, bar_at, open, high, low, close from raw.bars_1m order by all"
+    bars.run_minute(rough)
+    landed = "select symbol, bar_at, open, high, low, close from raw.bars_1m order by all"
     assert rough.summary.errors == []
-    assert rows_of(rough.warehouse, bars) == rows_of(calm.warehouse, bars)
+    assert rows_of(rough.warehouse, landed) == rows_of(calm.warehouse, landed)
 
 
 def test_bar_without_price_is_rejected_with_its_request(
@@ -265,7 +265,7 @@ def test_bar_without_price_is_rejected_with_its_request(
     job = job_of(server, clock, tmp_path)
     want_minute(job.warehouse, *live_symbols(3))
     server.faults = Faults(nan=1.0)
-    jobs.run_minute(job)
+    bars.run_minute(job)
     traced = (
         "select count(*) from raw.rejected_rows as bad inner join raw.fetch_log as request "
         "using (request_id) where bad.row_text ->> '$.symbol' = request.symbol"
@@ -280,7 +280,7 @@ def test_outage_ends_the_job_with_the_reason(
     want_daily(job.warehouse, *live_symbols(40))
     server.faults = Faults(server_error=1.0)
     with pytest.raises(UnreachableError, match="25 requests in a row failed"):
-        jobs.run_daily(job)
+        bars.run_daily(job)
 
 
 def test_symbol_that_failed_is_bought_next_time(
@@ -290,10 +290,10 @@ def test_symbol_that_failed_is_bought_next_time(
     want_daily(tmp_path / "warehouse.duckdb", *symbols)
     server.faults = Faults(server_error=0.75)
     first = job_of(server, clock, tmp_path)
-    jobs.run_daily(first)
+    bars.run_daily(first)
     server.faults = Faults()
     second = job_of(server, clock, tmp_path)
-    jobs.run_daily(second)
+    bars.run_daily(second)
     assert 0 < len(first.summary.errors) == second.summary.requests
     landed = "select count(distinct symbol) from raw.bars_1d"
     assert rows_of(second.warehouse, landed) == [(8,)]
@@ -303,13 +303,13 @@ def test_splits_of_past_windows_are_bought_once(
     server: SimulatedServer, clock: SimulatedClock, tmp_path: Path
 ) -> None:
     first, second = job_of(server, clock, tmp_path), job_of(server, clock, tmp_path)
-    jobs.run_splits(first)
-    jobs.run_splits(second)
+    splits.run_splits(first)
+    splits.run_splits(second)
     assert (first.summary.requests, second.summary.requests) == (5, 0)
 
 
 def test_split_windows_are_whole_and_without_gaps() -> None:
-    windows = jobs.split_windows(date(2025, 9, 2))
+    windows = splits.split_windows(date(2025, 9, 2))
     assert windows[-1][1] == date(2025, 9, 9)
     assert all((last - first).days <= 89 for first, last in windows)
     assert all(
@@ -323,7 +323,7 @@ def test_plan_without_splits_calendar_asks_by_symbol(clock: SimulatedClock, tmp_
     with SimulatedServer(MARKET, clock, plan=plan) as server:
         job = job_of(server, clock, tmp_path, plan="free")
         want_daily(job.warehouse, *live_symbols(2))
-        jobs.run_splits(job)
+        splits.run_splits(job)
     asked = "select endpoint, outcome from raw.fetch_log where endpoint = 'splits'"
     assert len(rows_of(job.warehouse, asked)) == 2
 
@@ -369,7 +369,7 @@ def test_killed_job_run_again_buys_little_twice(
     process.send_signal(signal.SIGKILL)
     process.wait(10)
     server.faults = Faults()
-    jobs.run_daily(job_of(server, clock, tmp_path))
+    bars.run_daily(job_of(server, clock, tmp_path))
     in_flight = 5 + jobs.WORKERS["premium"] * 4
     ledger = "select count(*), count(distinct symbol) from raw.fetch_log"
     assert rows_of(warehouse, ledger) == [(40, 40)]

@@ -73,7 +73,7 @@ def test_wrong_key_is_one_line_without_the_key(
 
 def test_profiles_are_summed_up(market: SimulatedServer, data_dir: Path) -> None:
     code, told = run("profiles")
-    assert (code, "raw.profiles" in told, "3 requests in" in told) == (0, True, True)
+    assert (code, "raw.profiles" in told, "5 requests in" in told) == (0, True, True)
 
 
 def test_daily_without_dbt_says_what_to_run(market: SimulatedServer, data_dir: Path) -> None:

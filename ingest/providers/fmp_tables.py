@@ -14,6 +14,7 @@ Rows = list[dict[str, Any]]
 
 NEW_YORK = ZoneInfo("America/New_York")
 STAMP = pa.timestamp("us")
+PRICES = ("open", "high", "low", "close")
 
 
 def _number(value: Any) -> float | None:
@@ -25,7 +26,8 @@ def _number(value: Any) -> float | None:
     return None if math.isnan(number) else number
 
 
-def _numbers(rows: Rows, key: str) -> pa.Array:
+def numbers(rows: Rows, key: str) -> pa.Array:
+    """Return a column of numbers, some of which may come as strings; null for what is none."""
     values = [row.get(key) for row in rows]
     try:
         # five times as fast as one by one; NaN becomes null
@@ -63,7 +65,7 @@ def _epochs(rows: Rows, key: str, per_second: int) -> pa.Array:
 
 
 def _bars(rows: Rows, names: dict[str, str]) -> dict[str, pa.Array]:
-    return {column: _numbers(rows, key) for column, key in names.items()}
+    return {column: numbers(rows, key) for column, key in names.items()}
 
 
 def minute_bars(rows: Rows, symbol: str, session_date: date) -> pa.Table:
@@ -97,12 +99,20 @@ def dates_of(rows: Rows) -> list[str | None]:
 
 def daily_bars(rows: Rows, symbol: str) -> pa.Table:
     """Return raw.bars_1d rows from `non-split-adjusted`: prices as traded despite their names."""
-    adjusted = {c: f"adj{c.capitalize()}" for c in ("open", "high", "low", "close")}
+    return _daily(rows, symbol, {c: f"adj{c.capitalize()}" for c in PRICES})
+
+
+def plain_daily_bars(rows: Rows, symbol: str) -> pa.Table:
+    """Return raw.bars_1d rows whose prices have their plain names."""
+    return _daily(rows, symbol, {c: c for c in PRICES})
+
+
+def _daily(rows: Rows, symbol: str, names: dict[str, str]) -> pa.Table:
     return pa.table(
         {
             "symbol": pa.array([symbol] * len(rows), pa.string()),
             "session_date": _dates(rows, "date"),
-            **_bars(rows, {**adjusted, "volume": "volume"}),
+            **_bars(rows, {**names, "volume": "volume"}),
         }
     )
 
@@ -139,8 +149,8 @@ def profiles(rows: Rows, as_of_date: date, *, market_cap: str, exchange: str) ->
             "symbol": _texts(rows, "symbol"),
             "as_of_date": pa.array([as_of_date] * len(rows), pa.date32()),
             "company_name": _texts(rows, "companyName"),
-            "market_cap": _numbers(rows, market_cap),
-            "price": _numbers(rows, "price"),
+            "market_cap": numbers(rows, market_cap),
+            "price": numbers(rows, "price"),
             "exchange": _texts(rows, exchange),
             "sector": _texts(rows, "sector"),
             "industry": _texts(rows, "industry"),
@@ -159,8 +169,8 @@ def splits(rows: Rows) -> pa.Table:
         {
             "symbol": _texts(rows, "symbol"),
             "split_date": _dates(rows, "date"),
-            "numerator": _numbers(rows, "numerator"),
-            "denominator": _numbers(rows, "denominator"),
+            "numerator": numbers(rows, "numerator"),
+            "denominator": numbers(rows, "denominator"),
         }
     )
 
@@ -171,11 +181,11 @@ def quotes(rows: Rows) -> pa.Table:
         {
             "symbol": _texts(rows, "symbol"),
             "quoted_at": _epochs(rows, "timestamp", per_second=1000),
-            "bid": _numbers(rows, "bidPrice"),
-            "ask": _numbers(rows, "askPrice"),
-            "bid_size": _numbers(rows, "bidSize"),
-            "ask_size": _numbers(rows, "askSize"),
-            "volume": _numbers(rows, "volume"),
+            "bid": numbers(rows, "bidPrice"),
+            "ask": numbers(rows, "askPrice"),
+            "bid_size": numbers(rows, "bidSize"),
+            "ask_size": numbers(rows, "askSize"),
+            "volume": numbers(rows, "volume"),
         }
     )
 
@@ -188,8 +198,8 @@ def last_trades(rows: Rows) -> pa.Table:
     return pa.table(
         {
             "symbol": _texts(rows, "symbol"),
-            "price": _numbers(rows, "price"),
-            "volume": _numbers(rows, "volume"),
+            "price": numbers(rows, "price"),
+            "volume": numbers(rows, "volume"),
             "traded_at": _epochs(rows, "timestamp", per_second=1),
         }
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +21,9 @@ from ingest.clock import Clock
 from ingest.providers.errors import (
     FetchRecord,
     LimitReachedError,
+    NotInPlanError,
     ProviderError,
+    SymbolNotInPlanError,
     UnreachableError,
 )
 from ingest.providers.refusals import Refusal, Reply, Rows, read_rows, rows_of
@@ -93,6 +96,8 @@ class Transport:
             rows: Rows = retrying(self._try_once, path, params, record)
         except ProviderError as error:
             record.outcome = "error"
+            if isinstance(error, NotInPlanError | SymbolNotInPlanError):
+                record.params = self._with_refusal(record.params, error)
             error.request = record
             raise
         finally:
@@ -100,6 +105,13 @@ class Transport:
         record.row_count = len(rows)
         record.outcome = "ok" if rows else "empty"
         return rows
+
+    def _with_refusal(self, params: str, error: ProviderError) -> str:
+        """Return a request's parameters with what the plan refused, for the ledger to remember."""
+        what = "endpoint" if isinstance(error, NotInPlanError) else "symbol"
+        return json.dumps(
+            {**json.loads(params), "_refused": what, "_plan": self.budget.limits.name}
+        )
 
     def _try_once(self, path: str, params: Mapping[str, str], record: FetchRecord) -> Rows:
         self.budget.acquire()
@@ -118,7 +130,9 @@ class Transport:
             return read_rows(reply, where, wire.provider, wire.refusals, wire.find_rows)
         except ProviderError as error:
             error.args = (self.redacted(str(error)),)
-            if isinstance(error, LimitReachedError) and self.budget.limits.per == Duration.DAY:
+            limits = self.budget.limits
+            is_of_the_day = limits.per == Duration.DAY and limits.per_second is None
+            if isinstance(error, LimitReachedError) and is_of_the_day:
                 error.retries = False
             raise
 

@@ -1,0 +1,65 @@
+"""Tables that the commands print: the plan of a scan, the scanner's funnel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from ingest.budget import MB, PlanLimits
+from ingest.exports import open_snapshot
+from ingest.plan import Scan, Step, duration_text, minutes_needed
+
+FUNNEL = """
+select step, step_name, symbols_in, symbols_out, calls_spent
+from marts.scanner_funnel
+inner join marts.coming_session using (session_date)
+order by step
+"""
+
+
+def print_plan(
+    console: Console, steps: Sequence[Step], scan: Scan, limits: PlanLimits, used: int
+) -> None:
+    """Print calls, bytes and minutes by step, and the calls of the plain way."""
+    table = Table("request", title=f"What a scan costs on {limits.name}", title_justify="left")
+    for name in ("calls", "MB", "time"):
+        table.add_column(name, justify="right")
+    calls, byte_count = sum(s.calls for s in steps), sum(s.byte_count for s in steps)
+    rows = [(s.endpoint, s.calls, s.byte_count, s.is_estimated) for s in steps]
+    for name, count, size, is_estimated in [*rows, ("in all", calls, byte_count, False)]:
+        about = "~" if is_estimated else ""
+        spent = duration_text(minutes_needed(count, size, limits)) if count else "-"
+        table.add_row(name, f"{about}{count:,}", f"{size / MB:,.1f}", spent)
+    console.print(table)
+    plain = scan.plain_calls
+    ratio = f" = 1/{plain / calls:,.0f}" if calls else ""
+    console.print(
+        f"The plain way (profile, daily and {scan.sessions} minute calls for each of "
+        f"{scan.symbols:,} symbols): {plain:,} calls, "
+        f"{duration_text(minutes_needed(plain, 0, limits))}. This way: {calls:,}{ratio}.",
+        soft_wrap=True,
+        highlight=False,
+    )
+    console.print(
+        f"{used:,} of {limits.calls:,} calls a {limits.per.name.lower()} are used now.",
+        highlight=False,
+    )
+
+
+def print_funnel(console: Console, snapshot: Path) -> None:
+    """Print the coming session's funnel from the published snapshot."""
+    with open_snapshot(snapshot) as connection:
+        session = connection.execute("select session_date from marts.coming_session").fetchone()
+        rows = connection.execute(FUNNEL).fetchall()
+    title = f"Scanner for {session[0]}" if session else "Scanner"
+    table = Table("step", "step_name", title=title, title_justify="left")
+    for name in ("symbols_in", "symbols_out", "calls_spent"):
+        table.add_column(name, justify="right")
+    for step, step_name, *counts in rows:
+        table.add_row(str(step), step_name, *(f"{count:,}" for count in counts))
+    console.print(table)
+    if not rows:
+        console.print("No step has been counted yet: run make ingest, then make features.")
