@@ -8,8 +8,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ingest.settings import ROOT
-
 
 @pytest.fixture(scope="module")
 def unit_tests(generated: Path) -> dict[str, dict]:
@@ -34,11 +32,3 @@ def test_build_ran_every_unit_test(generated: Path, unit_tests: dict[str, dict])
     passed = {row["unique_id"] for row in results if row["status"] == "pass"}
     assert unit_tests
     assert unit_tests.keys() <= passed
-
-
-def test_unit_tests_name_models_beside_them(unit_tests: dict[str, dict]) -> None:
-    folders = {
-        node["name"]: (ROOT / "dbt_project" / node["original_file_path"]).parent
-        for node in unit_tests.values()
-    }
-    assert {folder.name for folder in folders.values()} <= {"intermediate", "marts"}
