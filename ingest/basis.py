@@ -92,8 +92,8 @@ def adjusted_bars(
     """
     if table not in QUERIES or not rows.num_rows:
         return set()
-    known = connection.execute("select exists (select 1 from raw.splits)").fetchone()
-    if known == (False,):
+    known = connection.execute("select exists (select 1 from raw.splits)").fetchall()
+    if known == [(False,)]:
         return set()
     connection.register("incoming_bars", rows)
     try:

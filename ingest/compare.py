@@ -89,9 +89,8 @@ def compare_bars(
     names = {"one": one, "other": other, "price_tolerance": price_tolerance}
     counts = connection.execute(
         paired + COUNTS, {**names, "volume_tolerance": volume_tolerance}
-    ).fetchone()
+    ).fetchall()[0]
     worst = connection.execute(paired + WORST, {**names, "shown": SHOWN}).fetchall()
-    assert counts is not None
     in_both, only_one, only_other, prices_differ, volumes_differ = counts
     return Comparison(table, in_both, only_one, only_other, prices_differ, volumes_differ, worst)
 

@@ -102,10 +102,10 @@ def known_steps(
 
 def _rows(connection: duckdb.DuckDBPyConnection, endpoint: str, view: str) -> dict[str, int]:
     try:
-        row = connection.execute(f"select count(*) from marts.{view}").fetchone()
+        rows = connection.execute(f"select count(*) from marts.{view}").fetchall()
     except duckdb.CatalogException:
         return {}
-    return {endpoint: int(row[0])} if row else {}
+    return {endpoint: int(rows[0][0])}
 
 
 def usual_bytes(connection: duckdb.DuckDBPyConnection, provider: str) -> dict[str, float]:

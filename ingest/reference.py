@@ -40,8 +40,7 @@ SCREENED = """
 
 def listed_symbols(connection: duckdb.DuckDBPyConnection) -> int:
     """Return how many symbols of the universe may be common stock."""
-    row = connection.execute(f"select count(*) from ({LISTED})").fetchone()
-    return int(row[0]) if row else 0
+    return int(connection.execute(f"select count(*) from ({LISTED})").fetchall()[0][0])
 
 
 def calls_left(connection: duckdb.DuckDBPyConnection, clock: Clock) -> dict[str, int]:

@@ -137,6 +137,5 @@ def _state(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
     row = connection.execute(
         f"select count(*), min({column})::date::varchar, max({column})::date::varchar, "
         f"strftime(max(landed_at), '%Y-%m-%d %H:%M') from raw.{name}"
-    ).fetchone()
-    assert row is not None
+    ).fetchall()[0]
     return [f"{row[0]:,}", *(value or "" for value in row[1:])]

@@ -52,9 +52,9 @@ def print_plan(
 def print_funnel(console: Console, snapshot: Path) -> None:
     """Print the coming session's funnel from the published snapshot."""
     with open_snapshot(snapshot) as connection:
-        session = connection.execute("select session_date from marts.coming_session").fetchone()
+        session = connection.execute("select session_date from marts.coming_session").fetchall()
         rows = connection.execute(FUNNEL).fetchall()
-    title = f"Scanner for {session[0]}" if session else "Scanner"
+    title = f"Scanner for {session[0][0]}" if session else "Scanner"
     table = Table("step", "step_name", title=title, title_justify="left")
     for name in ("symbols_in", "symbols_out", "calls_spent"):
         table.add_column(name, justify="right")

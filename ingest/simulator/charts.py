@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import lru_cache
 from math import isnan
@@ -55,8 +56,10 @@ def eod(name: str) -> Handler:
         start = day_of(params, "from") or end - timedelta(days=5 * 365 + 1)
         if view.profile(symbol) is None or start > end:
             return Answer(200, b"[]")
+        if "wrong_dates" in view.drawn:
+            start -= timedelta(days=10)
         bars = view.daily(symbol, start, end)[-DAILY_ROWS:]
-        if name != "non-split-adjusted":
+        if name != "non-split-adjusted" or "adjusted_bars" in view.drawn:
             bars = adjusted(bars, view.known_splits(symbol))
         return Answer(200, array_of(_eod_rows(name, symbol, bars[::-1])))
 
@@ -106,8 +109,13 @@ class MinuteChart:
             return Answer(200, b"[]")
         found: list[str] = []
         chosen, is_cut = _window(view, symbol, params)
+        if chosen and "wrong_dates" in view.drawn:
+            before = chosen[0].session_date - timedelta(days=1)
+            chosen = [*_sessions_between(before - timedelta(days=4), before), *chosen]
+        whole = replace(view, drawn=view.drawn - {"missing_first_bar"})
         for session in chosen:
-            found += self._session_texts(view, symbol, session, params)
+            seen = view if session is chosen[0] else whole
+            found += self._session_texts(seen, symbol, session, params)
         if is_cut:
             found = found[1:]
         return Answer(200, array_of(found[::-1]))
@@ -120,7 +128,8 @@ class MinuteChart:
         if not is_true(params, "extended"):
             edges = [np.datetime64(edge, "us") for edge in (session.open_at, session.close_at)]
             first, last = (int(i) for i in np.searchsorted(bars["bar_at"], edges))
-        splits = [] if is_true(params, "nonadjusted") else view.known_splits(symbol)
+        is_as_traded = is_true(params, "nonadjusted") and "adjusted_bars" not in view.drawn
+        splits = [] if is_as_traded else view.known_splits(symbol)
         splits = [split for split in splits if split.split_date > session.session_date]
         if splits or view.drawn & ROW_FAULTS:
             return minute_texts(view.spoiled(adjusted(bars[first:last], splits)), session)

@@ -39,7 +39,7 @@ class Faults:
     error_inside_200: float = 0.0
     """An error object with status 200."""
     missing_first_bar: float = 0.0
-    """Minute bars without the oldest one."""
+    """Minute bars without the oldest one of the answer."""
     revised_bars: float = 0.0
     """Share of fresh bars that come out too small and grow during the next minutes."""
     duplicate_rows: float = 0.0
@@ -52,6 +52,10 @@ class Faults:
     """Minute bars with a fractional volume."""
     null_volume: float = 0.0
     """Minute bars with a null volume."""
+    adjusted_bars: float = 0.0
+    """Prices adjusted for later splits, though as traded was asked."""
+    wrong_dates: float = 0.0
+    """Bars of days before the asked ones, too."""
     slow_seconds: float = 2.0
     """Real seconds."""
     seed: int = 0
