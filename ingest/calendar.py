@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -53,6 +53,13 @@ def _naive_utc(stamps: pd.DatetimeIndex) -> pa.Array:
 def new_york_date(at: datetime) -> date:
     """Return the date in New York at `at` (naive UTC)."""
     return at.replace(tzinfo=UTC).astimezone(NEW_YORK).date()
+
+
+def day_began_at(now: datetime) -> datetime:
+    """Return the latest 04:00 of New York by `now` (both naive, UTC): when PRE begins."""
+    four = datetime.combine(new_york_date(now), time(4), NEW_YORK)
+    began = four.astimezone(UTC).replace(tzinfo=None)
+    return began if began <= now else began - timedelta(days=1)
 
 
 def known_session(at: datetime) -> date:

@@ -7,10 +7,10 @@ So it gets one more: the same company, not trading any more, known the day befor
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 
-from ingest.calendar import known_session, new_york_date
+from ingest.calendar import day_began_at, new_york_date
 from ingest.download import Request
 from ingest.jobs import Job
 from ingest.providers.errors import BadAnswerError, NotInPlanError, UnreachableError
@@ -18,17 +18,17 @@ from ingest.providers.fmp import PROVIDER, Answer, FmpClient
 from ingest.transaction import interrupts_held, transaction
 from ingest.warehouse import land, open_warehouse
 
-UNCONFIRMED = """
+TRADING = """
     select * exclude (landed_at)
     from raw.profiles
     where provider = $provider
     qualify row_number() over (partition by symbol order by as_of_date desc) = 1
-        and coalesce(is_actively_trading, true) and as_of_date < $today
+        and coalesce(is_actively_trading, true)
 """
-"""The latest profiles, where the provider's newest list does not have the symbol."""
+"""The latest profiles of symbols that traded when they were last seen."""
 
 ENDED = f"""
-with unconfirmed as ({UNCONFIRMED}),
+with trading as ({TRADING}),
 ends as (
     select symbol, delisted_date as ended_on from raw.delistings
     union all
@@ -36,33 +36,30 @@ ends as (
 ),
 last_ends as (
     select ends.symbol, max(ends.ended_on) as ended_on
-    from ends inner join unconfirmed using (symbol)
-    where ends.ended_on <= $day and ends.ended_on >= unconfirmed.as_of_date
+    from ends inner join trading using (symbol)
+    where ends.ended_on <= $day and ends.ended_on > trading.as_of_date
     group by ends.symbol
 )
-select unconfirmed.* exclude (provider) replace (
-    greatest(last_ends.ended_on - 1, unconfirmed.as_of_date) as as_of_date,
-    false as is_actively_trading
-)
-from unconfirmed inner join last_ends using (symbol)
+select trading.* exclude (provider)
+    replace (last_ends.ended_on - 1 as as_of_date, false as is_actively_trading)
+from trading inner join last_ends using (symbol)
 """
 
 
 def end_histories(job: Job, client: FmpClient) -> None:
     """Land what the provider says of delistings and changed symbols, and end those histories."""
-    today = known_session(job.clock.now())
-    values = {"provider": PROVIDER, "today": today}
-    since = job.read(f"select min(as_of_date) from ({UNCONFIRMED})", values)[0][0]
+    now = job.clock.now()
+    since = job.read(f"select min(as_of_date) from ({TRADING})", {"provider": PROVIDER})[0][0]
     bought = {
         endpoint
         for (endpoint,) in job.read(
             "select endpoint from raw.fetch_log where endpoint in ('symbol_changes', 'delistings')"
-            " and outcome in ('ok', 'empty') and provider = $provider and requested_at >= $today",
-            values,
+            " and outcome in ('ok', 'empty') and provider = $provider and requested_at >= $began",
+            {"provider": PROVIDER, "began": day_began_at(now)},
         )
     }
     wanted: dict[str, Callable[[], Answer]] = {
-        "delistings": partial(client.delistings, since or today - timedelta(days=7)),
+        "delistings": partial(client.delistings, since or new_york_date(now)),
         "symbol_changes": client.symbol_changes,
     }
     for endpoint, fetch in wanted.items():
@@ -71,19 +68,12 @@ def end_histories(job: Job, client: FmpClient) -> None:
                 job.download(client, endpoint, [Request(endpoint, endpoint, fetch, endpoint)])
             except (NotInPlanError, BadAnswerError, UnreachableError) as error:
                 job.note(f"{endpoint.replace('_', ' ')} stay unknown: {error}")
-    _land_ends(job, today)
+    _land_ends(job, new_york_date(now))
 
 
-def _land_ends(job: Job, today: date) -> None:
+def _land_ends(job: Job, day: date) -> None:
     with open_warehouse(job.warehouse) as connection, interrupts_held(), transaction(connection):
-        ended = connection.sql(
-            ENDED,
-            params={
-                "provider": PROVIDER,
-                "today": today,
-                "day": new_york_date(job.clock.now()),
-            },
-        ).to_arrow_table()
+        ended = connection.sql(ENDED, params={"provider": PROVIDER, "day": day}).to_arrow_table()
         if not ended.num_rows:
             return
         landing = land(connection, "profiles", ended, provider=PROVIDER, landed_at=job.clock.now())

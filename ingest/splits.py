@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 
 import duckdb
 
 from ingest.bars import requested
-from ingest.calendar import NEW_YORK, new_york_date
+from ingest.calendar import day_began_at, new_york_date
 from ingest.clock import Clock
 from ingest.download import Request
 from ingest.jobs import Job, land_missing_calendar
@@ -59,7 +59,7 @@ def windows_left(connection: duckdb.DuckDBPyConnection, now: datetime) -> list[t
         "and provider = $provider",
         {"provider": PROVIDER},
     ).fetchall()
-    morning = _day_began_at(now)
+    morning = day_began_at(now)
     final = {
         (first, last)
         for first, last, at in bought
@@ -71,13 +71,6 @@ def windows_left(connection: duckdb.DuckDBPyConnection, now: datetime) -> list[t
 def calls_left(connection: duckdb.DuckDBPyConnection, clock: Clock) -> dict[str, int]:
     """Return the calls still to make for splits, by endpoint."""
     return {"splits_calendar": len(windows_left(connection, clock.now()))}
-
-
-def _day_began_at(now: datetime) -> datetime:
-    """Return the latest 04:00 of New York, naive, UTC."""
-    four = datetime.combine(new_york_date(now), time(4), NEW_YORK)
-    began = four.astimezone(UTC).replace(tzinfo=None)
-    return began if began <= now else began - timedelta(days=1)
 
 
 def split_windows(today: date) -> list[tuple[date, date]]:
