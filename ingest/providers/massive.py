@@ -134,10 +134,11 @@ class MassiveClient:
                 break
             address = urlsplit(str(following))  # only its path is believed: the key goes along
             path, params = address.path.lstrip("/"), dict(parse_qsl(address.query))
-        return _table(found, symbol)
+        return aggregates_table(found, symbol)
 
 
-def _table(rows: Rows, symbol: str) -> pa.Table:
+def aggregates_table(rows: Rows, symbol: str) -> pa.Table:
+    """Return symbol, bar_at (naive UTC), prices and volume of aggregates."""
     names = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
     stamps = pc.cast(numbers(rows, "t"), pa.int64(), safe=False)
     return pa.table(
