@@ -83,7 +83,10 @@ def first_line(error: BaseException) -> str:
             f"{'_'.join(map(str, e['loc'])).upper()} is {e['input']!r}: {e['msg']}"
             for e in error.errors()
         )
-    return " ".join(str(error).split())
+    text = " ".join(str(error).split())
+    if isinstance(error, duckdb.Error) and ("write" in text or "No space" in text):
+        return f"{text}: check the disk's free space; what had landed is intact, run it again then"
+    return text
 
 
 def refuse_demo(settings: Settings) -> None:

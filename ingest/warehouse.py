@@ -135,6 +135,11 @@ def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
                 f"{path} is in use by another process: wait for it to end, "
                 f"or read the published snapshot instead ({error})"
             ) from error
+        if "replaying WAL" in str(error):
+            raise DatabaseUnusableError(
+                f"{path}.wal is damaged: `mv {path}.wal {path}.wal.damaged` goes back to the last "
+                f"good state, and the next run buys what was landed after it ({error})"
+            ) from error
         raise DatabaseUnusableError(
             f"{path} can't be opened: check the path, its permissions and the disk ({error})"
         ) from error

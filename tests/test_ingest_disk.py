@@ -1,0 +1,115 @@
+"""A full disk, a path that can't be written, a damaged log: clear errors, the last good state."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from ingest.clock import SimulatedClock
+from ingest.simulator.server import SimulatedServer
+from ingest.warehouse import DatabaseUnusableError, open_warehouse
+from tests.ingest_jobs import MARKET, START, live_symbols, rows_of, want_daily
+
+CLOCK = SimulatedClock.starting(START, 60)
+
+
+@pytest.fixture
+def server() -> Iterator[SimulatedServer]:
+    with SimulatedServer(MARKET, CLOCK, plan="ultimate") as server:
+        yield server
+
+
+def run_daily(
+    server: SimulatedServer, data_dir: Path, limit: Callable[[], None] | None = None
+) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "ingest", "daily"],
+        env={
+            **os.environ,
+            "FMP_API_KEY": "demo",
+            "FMP_BASE_URL": server.base_url,
+            "FMP_PLAN": "ultimate",
+            "DATA_DIR": str(data_dir),
+            "SIMULATED_CLOCK": str(CLOCK),
+        },
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        preexec_fn=limit,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def no_file_larger_than(most: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+
+@pytest.mark.parametrize("most", [5_000, 20_000])
+def test_full_disk_is_told_and_leaves_the_last_good_state(
+    server: SimulatedServer, tmp_path: Path, most: int
+) -> None:
+    warehouse = tmp_path / "warehouse.duckdb"
+    want_daily(warehouse, *live_symbols(8))
+    status, told = run_daily(server, tmp_path, lambda: no_file_larger_than(most))
+    assert (status, "Traceback" in told) == (1, False)
+    assert "check the disk" in told
+    assert rows_of(warehouse, "select count(*) from raw.bars_1d") == [(0,)]
+    assert run_daily(server, tmp_path)[0] == 0
+    assert rows_of(warehouse, "select count(*) from raw.bars_1d") == [(40,)]
+
+
+def test_path_that_is_no_folder_is_told(server: SimulatedServer, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    status, told = run_daily(server, tmp_path / "file")
+    assert (status, "Traceback" in told, str(tmp_path / "file") in told) == (1, False, True)
+
+
+def damaged(data_dir: Path) -> Path:
+    """Leave a warehouse whose log has a flipped byte, as a process that was killed may."""
+    path = data_dir / "w.duckdb"
+    with open_warehouse(path) as connection:
+        connection.execute("create table good as select 1 as one")
+    code = (
+        "import os, duckdb; c = duckdb.connect(os.sys.argv[1]); "
+        "c.execute('create table later as select range as n from range(1000)'); "
+        "os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    wal = path.with_name("w.duckdb.wal")
+    content = bytearray(wal.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    wal.write_bytes(content)
+    return path
+
+
+def test_damaged_log_says_how_to_go_back(tmp_path: Path) -> None:
+    path = damaged(tmp_path)
+    remedy = f"mv {path}.wal {path}.wal.damaged"
+    with pytest.raises(DatabaseUnusableError, match=remedy), open_warehouse(path):
+        pass
+
+
+def test_damaged_log_set_aside_leaves_the_last_good_state(tmp_path: Path) -> None:
+    path = damaged(tmp_path)
+    wal = path.with_name("w.duckdb.wal")
+    wal.rename(f"{wal}.damaged")
+    assert rows_of(path, "select one from good") == [(1,)]
+
+
+def test_clock_of_the_market_is_in_the_log(server: SimulatedServer, tmp_path: Path) -> None:
+    want_daily(tmp_path / "warehouse.duckdb", *live_symbols(1))
+    run_daily(server, tmp_path)
+    lines = (tmp_path / "ingest.log").read_text().splitlines()
+    assert datetime.fromisoformat(lines[0].split('"at": "')[1][:19]).date() == START.date()
+    assert not any("demo" in line for line in lines)
