@@ -14,7 +14,7 @@ from ingest.budget import PLANS, CallBudget, logged_calls
 from ingest.clock import parse_clock
 from ingest.download import Summary
 from ingest.providers.fmp import PROVIDER
-from ingest.report import bars_of_progress, print_status
+from ingest.report import bars_of_progress
 from ingest.runs import (
     complaints,
     console,
@@ -26,6 +26,7 @@ from ingest.runs import (
     told_in_one_line,
 )
 from ingest.settings import Settings
+from ingest.status import print_status
 from ingest.warehouse import open_warehouse
 
 app = typer.Typer(
@@ -223,7 +224,11 @@ def status() -> None:
         settings = Settings()
         clock = parse_clock(settings.simulated_clock)
         _require_warehouse(settings)
-        print_status(console, settings.warehouse_path, settings.fmp_plan, clock)
+        path = jobs.budget_path(settings.data_dir, PROVIDER)
+        with open_warehouse(settings.warehouse_path) as connection:
+            history = logged_calls(connection, clock)
+            budget = CallBudget(settings.fmp_plan, clock, history, path=path)
+            print_status(console, connection, budget)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,11 +59,12 @@ class Source:
 
 
 ClientMaker = Callable[[CallBudget], FmpClient]
-Track = Callable[[str, int | None], Callable[[], None]]
-"""Given a title and a number of requests, shows a progress bar; returns what moves it by one."""
+Track = Callable[[str, int | None, Callable[[], str]], Callable[[], None]]
+"""Given a title, a number of requests and what tells the budget used, shows a progress bar; returns
+what moves it by one."""
 
 
-def _untracked(title: str, total: int | None) -> Callable[[], None]:
+def _untracked(title: str, total: int | None, tell_budget: Callable[[], str]) -> Callable[[], None]:
     return lambda: None
 
 
@@ -127,7 +129,7 @@ class Job:
             workers=workers,
             summary=self.summary,
             provider=self.provider,
-            advance=self.track(title, len(wanted)),
+            advance=self.track(title, len(wanted), partial(_budget_used, client.budget)),
         )
 
     def _cost(self, budget: CallBudget, requests: Sequence[Request]) -> str:
@@ -176,6 +178,11 @@ class Job:
     def note(self, text: str) -> None:
         """Tell the user something at the end of the job."""
         self.summary.notes.append(text)
+
+
+def _budget_used(budget: CallBudget) -> str:
+    limits = budget.limits
+    return f"{budget.calls_used:,}/{limits.calls:,} a {limits.per.name.lower()}"
 
 
 def budget_path(data_dir: Path, provider: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from ingest.__main__ import app
 from ingest.clock import SimulatedClock
-from ingest.settings import Settings
+from ingest.settings import DEMO_MARK, Settings
 from ingest.simulator.generated import GeneratedMarket
 from ingest.simulator.server import SimulatedServer
 from ingest.warehouse import open_warehouse
@@ -123,3 +124,103 @@ def test_unusable_warehouse_is_one_line(data_dir: Path) -> None:
     (data_dir / "warehouse.duckdb").write_text("not a database at all, but long enough to look at")
     code, told = run("calendar")
     assert (code, "warehouse.duckdb can't be opened" in told) == (1, True)
+
+
+def test_plan_needs_neither_key_nor_warehouse(data_dir: Path) -> None:
+    code, told = run("plan", "--symbols", "8000")
+    assert code == 0
+    assert "976,000 calls" in told
+    assert not (data_dir / "warehouse.duckdb").exists()
+
+
+def test_plan_counts_what_is_left(market: SimulatedServer, data_dir: Path) -> None:
+    run("profiles")
+    code, told = run("plan")
+    rows = {
+        line.split("│")[1].strip(): line.split("│")[2].strip()
+        for line in told.splitlines()
+        if "│" in line
+    }
+    assert (code, rows["screener"], rows["endings"]) == (0, "0", "0")
+
+
+def test_funnel_prints_the_coming_session(data_dir: Path) -> None:
+    (data_dir / "published").mkdir()
+    with open_warehouse(data_dir / "published" / "warehouse.duckdb") as connection:
+        connection.execute("create schema marts")
+        connection.execute(
+            "create table marts.coming_session as select date '2025-09-02' as session_date"
+        )
+        connection.execute(
+            "create table marts.scanner_funnel as select * from (values "
+            "(date '2025-09-02', 1, 'common stock, trading', 8000, 5000, 6), "
+            "(date '2025-08-29', 1, 'common stock, trading', 1, 1, 1)) as steps "
+            "(session_date, step, step_name, symbols_in, symbols_out, calls_spent)"
+        )
+    code, told = run("funnel")
+    assert code == 0
+    assert "common stock, trading │      8,000 │       5,000 │           6" in told
+    assert told.count("common stock") == 1
+
+
+def test_real_market_does_not_land_among_a_demos(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SIMULATED_CLOCK")
+    (data_dir / DEMO_MARK).write_text("")
+    for command in ("calendar", "universe", "daily"):
+        code, told = run(command)
+        assert (code, "holds a demo's simulated market: set DATA_DIR" in told) == (1, True)
+    assert not (data_dir / "warehouse.duckdb").exists()
+
+
+def test_fault_of_ours_is_one_line_and_logged_without_the_key(
+    market: SimulatedServer, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(job: object) -> None:
+        raise KeyError("apikey=s3cretKey%2B and s3cretKey+")
+
+    monkeypatch.setenv("FMP_API_KEY", "s3cretKey+")
+    monkeypatch.setattr("ingest.reference.run_calendar", fail)
+    code, told = run("calendar")
+    log = (data_dir / "ingest.log").read_text()
+    assert (code, "Traceback" in told, "a fault in this program" in told) == (1, False, True)
+    assert "Traceback" in log
+    assert "s3cretKey" not in log + told
+
+
+def test_log_has_one_json_object_a_line(market: SimulatedServer, data_dir: Path) -> None:
+    run("profiles")
+    lines = [json.loads(line) for line in (data_dir / "ingest.log").read_text().splitlines()]
+    assert [line["event"] for line in lines][:2] == ["begins", "download begins"]
+    assert all(line["at"].startswith("2025-09-02T") for line in lines)
+
+
+def test_other_provider_without_a_key_is_told(data_dir: Path) -> None:
+    code, told = run("fill", "--provider", "massive")
+    assert (code, "MASSIVE_API_KEY is not set: put it in .env" in told) == (1, True)
+
+
+def test_unknown_provider_is_told(data_dir: Path) -> None:
+    code, told = run("minute", "--provider", "nasdaq")
+    assert (code, "--provider is 'nasdaq'" in told) == (1, True)
+
+
+def test_status_shows_gaps_last_success_and_what_is_left(
+    market: SimulatedServer, data_dir: Path
+) -> None:
+    run("profiles")
+    with open_warehouse(data_dir / "warehouse.duckdb") as connection:
+        connection.execute("create schema marts")
+        connection.execute("create view marts.daily_requests as select 1 from range(7)")
+        connection.execute(
+            "insert into raw.bars_1d (symbol, session_date, provider, landed_at) select 'A', day, "
+            "'fmp', timestamp '2025-08-29' from (values (date '2025-08-25'), (date '2025-08-29')) "
+            "as days (day)"
+        )
+    code, told = run("status")
+    lines = {line.split("│")[1].strip(): line for line in told.splitlines() if "│" in line}
+    assert code == 0
+    assert "3 sessions" in lines["bars_1d"]
+    assert "2025-09-02" in lines["screener"]
+    assert "7 daily requests are left" in told
