@@ -14,7 +14,7 @@ def calm() -> Tables:
     return tables
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_killed_and_failing_runs_end_with_every_row(calm: Tables, seed: int) -> None:
     outcome, _ = run_once(seed, calm, kills=2)
     assert outcome.is_done and outcome.faults
