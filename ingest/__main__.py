@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from ingest import bars, compare, exports, files, gaps, jobs, plan, reference, splits, tables
+from ingest.batches import Summary
 from ingest.budget import PLANS, CallBudget, logged_calls
 from ingest.clock import parse_clock
-from ingest.download import Summary
 from ingest.providers.fmp import PROVIDER
 from ingest.report import bars_of_progress
 from ingest.runs import (

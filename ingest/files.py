@@ -14,8 +14,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from ingest.batches import Summary
 from ingest.clock import Clock
-from ingest.download import Summary
 from ingest.providers.errors import FetchRecord
 from ingest.transaction import interrupts_held, transaction
 from ingest.warehouse import land, open_warehouse

@@ -15,10 +15,11 @@ from typing import Any, Protocol
 
 import structlog
 
+from ingest.batches import Summary
 from ingest.budget import PLANS, CallBudget, PlanLimits, logged_calls
 from ingest.calendar import ensure_calendar
 from ingest.clock import Clock
-from ingest.download import Request, Summary, download
+from ingest.download import Request, download
 from ingest.plan import USUAL_BYTES, cost_text, usual_bytes
 from ingest.providers.errors import NotInPlanError
 from ingest.providers.fmp import PROVIDER, Answer, FmpClient

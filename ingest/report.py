@@ -17,8 +17,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from ingest.batches import Summary
 from ingest.budget import MB
-from ingest.download import Summary
 
 SHOWN = 10
 """Symbols and errors that are shown before the rest is only counted."""

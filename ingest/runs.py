@@ -17,9 +17,9 @@ from requests.adapters import HTTPAdapter
 from rich.console import Console
 
 from ingest import exports, jobs
+from ingest.batches import Summary
 from ingest.budget import BudgetSpentError, CallBudget, PlanLimits
 from ingest.clock import parse_clock
-from ingest.download import Summary
 from ingest.logs import LOG_NAME, close_log, open_log, redacted, traceback_text
 from ingest.providers.alpha_vantage import AlphaVantageClient
 from ingest.providers.errors import ProviderError

@@ -9,9 +9,9 @@ from typing import Any
 import requests
 
 from ingest import jobs
+from ingest.batches import Summary
 from ingest.budget import CallBudget
 from ingest.clock import SimulatedClock
-from ingest.download import Summary
 from ingest.providers.fmp import FmpClient
 from ingest.settings import Plan
 from ingest.simulator.generated import GeneratedMarket

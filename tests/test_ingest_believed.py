@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from ingest import bars, download, reference, splits
+from ingest import bars, batches, reference, splits
 from ingest.clock import SimulatedClock
 from ingest.providers.errors import BadAnswerError, NotInPlanError
 from ingest.simulator.faults import Faults
 from ingest.simulator.plans import find_plan
 from ingest.simulator.server import SimulatedServer
+from ingest.warehouse import Landing
 from tests.ingest_jobs import (
     MARKET,
     SESSION,
@@ -62,7 +63,7 @@ def test_adjusted_daily_bars_do_not_land(
     splits.run_splits(job)
     server.faults = Faults(adjusted_bars=1.0)
     bars.run_daily(job)
-    assert job.summary.errors == [f"{SPLITTER} 2025-07-01: {download.ADJUSTED}, left out"]
+    assert job.summary.errors == [f"{SPLITTER} 2025-07-01: {batches.ADJUSTED}, left out"]
     landed = f"select count(*) filter (symbol = '{SPLITTER}'), count(*) > 40 from raw.bars_1d"
     assert rows_of(job.warehouse, landed) == [(0, True)]
 
@@ -78,7 +79,7 @@ def test_adjusted_answer_is_kept_as_rejected_and_bought_again(
     traced = (
         "select reason, outcome from raw.rejected_rows inner join raw.fetch_log using (request_id)"
     )
-    assert rows_of(job.warehouse, traced) == [(download.ADJUSTED, "error")]
+    assert rows_of(job.warehouse, traced) == [(batches.ADJUSTED, "error")]
 
 
 def test_daily_bars_as_traded_pass_across_a_split(
@@ -218,7 +219,7 @@ def test_latest_daily_bars_are_read_again_with_the_next(tmp_path: Path) -> None:
         again = job_of(server, clock, tmp_path)
         bars.run_daily(again)
     assert server.requests[-1].params["from"] == "2025-08-26"
-    assert again.summary.landings["bars_1d"] == download.Landing(inserted=1, unchanged=4)
+    assert again.summary.landings["bars_1d"] == Landing(inserted=1, unchanged=4)
 
 
 def test_changed_symbol_ends_its_history(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import duckdb
 import pytest
 
 from ingest import files
+from ingest.batches import Summary
 from ingest.clock import SimulatedClock
-from ingest.download import Summary
 from ingest.files import ImportFileError, check_file, import_file, profiles_date
 from ingest.warehouse import Landing, open_warehouse
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest import bars, download, jobs, reference, splits
+from ingest import bars, jobs, reference, splits
 from ingest.budget import BudgetSpentError, CallBudget, Spent
 from ingest.clock import SimulatedClock
 from ingest.providers import transport
@@ -23,6 +23,7 @@ from ingest.providers.errors import UnreachableError, WrongKeyError
 from ingest.simulator.faults import Faults
 from ingest.simulator.plans import find_plan
 from ingest.simulator.server import SimulatedServer
+from ingest.warehouse import Landing
 from tests.ingest_jobs import (
     MARKET,
     SESSION,
@@ -128,7 +129,7 @@ def test_same_answers_again_change_nothing(
     bars.run_minute(second)
     landed = first.summary.landings["bars_1m"].inserted
     assert landed > 300
-    assert second.summary.landings["bars_1m"] == download.Landing(unchanged=landed)
+    assert second.summary.landings["bars_1m"] == Landing(unchanged=landed)
 
 
 def test_view_that_is_missing_is_named(
@@ -273,9 +274,7 @@ def start_daily(
     server: SimulatedServer, clock: SimulatedClock, data_dir: Path
 ) -> subprocess.Popen[str]:
     """Run `python -m ingest daily` in a process of its own, landing every 5 answers."""
-    code = (
-        "import ingest.download as d; d.BATCH_ANSWERS = 5; from ingest.__main__ import app; app()"
-    )
+    code = "import ingest.batches as d; d.BATCH_ANSWERS = 5; from ingest.__main__ import app; app()"
     return subprocess.Popen(
         [sys.executable, "-c", code, "daily"],
         env={

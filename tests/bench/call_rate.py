@@ -18,9 +18,10 @@ import requests
 import typer
 
 from ingest import jobs
+from ingest.batches import Summary
 from ingest.budget import PLANS, CallBudget, StoppedError
 from ingest.clock import SimulatedClock, parse_clock
-from ingest.download import Request, Summary, download
+from ingest.download import Request, download
 from ingest.logs import silence
 from ingest.providers.fmp import Answer, FmpClient
 from ingest.settings import Plan

@@ -11,7 +11,7 @@ import exchange_calendars  # noqa: F401 - loaded before forking
 import requests
 import structlog
 
-from ingest import bars, download, jobs, splits
+from ingest import bars, batches, jobs, splits
 from ingest.budget import BudgetSpentError, CallBudget
 from ingest.clock import parse_clock
 from ingest.logs import silence
@@ -50,7 +50,7 @@ def job_at(place: Place) -> jobs.Job:
 def work(place: Place) -> None:
     """Run the jobs once; exit with DONE where nothing is left to buy."""
     silence()
-    download.BATCH_ANSWERS = 4
+    batches.BATCH_ANSWERS = 4
     job = job_at(place)
     try:
         for run in (splits.run_splits, bars.run_daily, bars.run_minute):

@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 import typer
 
-from ingest import download
+from ingest import batches
+from ingest.batches import Batch, Summary
 from ingest.clock import SimulatedClock
-from ingest.download import Batch, Summary
 from ingest.logs import silence
 from ingest.providers.errors import FetchRecord
 from ingest.providers.fmp import Answer
@@ -85,7 +85,7 @@ def bare_insert(warehouse: Path, symbols: int, sessions: int) -> float:
                 answer_of(f"S{number:04d}", FIRST + timedelta(days=day)).table
                 for number in range(symbols)
             ]
-            if len(waiting) < download.BATCH_ANSWERS and day < sessions - 1:
+            if len(waiting) < batches.BATCH_ANSWERS and day < sessions - 1:
                 continue
             started = time.perf_counter()
             connection.register("rows", pa.concat_tables(waiting))
