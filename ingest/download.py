@@ -129,7 +129,8 @@ def _finished(
 ) -> Iterator[Future[Answer]]:
     """Yield futures as they end, for the caller to take out of `running`.
 
-    At most `window` are under way, so that answers never pile up. The first one goes alone: a wrong key or a missing plan costs one call, not a call per thread.
+    At most `window` are under way, so that answers never pile up. The first one goes alone: a
+    wrong key or a missing plan costs one call, not a call per thread.
     """
     waiting = iter(requests)
     for width in chain([1], repeat(window)):
