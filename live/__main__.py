@@ -19,6 +19,7 @@ from live.app import create_app
 from live.serving import (
     StartError,
     create_views,
+    described,
     fmp_feed,
     listening_socket,
     only_service,
@@ -100,9 +101,7 @@ def _settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        _fail(f"{name}: {first['msg']}; see .env.example")
+        _fail(described(error))
 
 
 def _fail(message: str) -> NoReturn:

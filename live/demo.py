@@ -2,15 +2,15 @@
 
 It fills DATA_DIR as a user's morning would (ingest, dbt, training), then starts the live service
 and a terminal client on the same market, whose clock runs SPEED times as fast from shortly before
-the open. Each of its data directories carries a mark, so that it never touches one with real data.
+the open. Each of its data folders carries a mark, so that it never touches one with real data.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,24 +19,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated, NoReturn
 
 import duckdb
 import requests
 import typer
 import yaml
+from pydantic import ValidationError
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ingest.calendar import market_calendar
 from ingest.clock import SimulatedClock
-from ingest.settings import DEMO_MARK, ROOT, Settings
+from ingest.settings import ROOT, Settings
 from ingest.simulator.files import FileMarket
 from ingest.simulator.generated import GeneratedMarket
 from ingest.simulator.market import Market
 from ingest.simulator.server import SimulatedServer
+from live.children import end, start
+from live.serving import StartError, described
+from live.takeover import taken_over
 
 SESSION = date(2025, 11, 5)
 KEY = "demo"
+HOST = "127.0.0.1"
 TICK_SECONDS = 20
 """At speed 60 a third of a second: three looks at each minute."""
 
@@ -52,6 +58,10 @@ FILE_VARS = VARS | {
     "score_min": 0,
 }
 """Files hold few symbols, so the scanner takes what trades at its prices."""
+
+START_LIMIT_SECONDS = 90.0
+AFTER_END_SECONDS = 15.0
+"""Real seconds after the session's end in which its last signals may still come."""
 
 console = Console(highlight=False)
 
@@ -75,32 +85,43 @@ class Show:
 
 def main(
     *,
-    signals: Annotated[int | None, typer.Option(envvar="SIGNALS")] = None,
+    signals: Annotated[int | None, typer.Option(envvar="SIGNALS", min=1)] = None,
     bars_1m: Annotated[Path | None, typer.Option(envvar="BARS_1M")] = None,
     bars_1d: Annotated[Path | None, typer.Option(envvar="BARS_1D")] = None,
     profiles: Annotated[Path | None, typer.Option(envvar="PROFILES")] = None,
-    session: Annotated[datetime | None, typer.Option(envvar="SESSION")] = None,
-    speed: Annotated[float, typer.Option(envvar="SPEED")] = 60.0,
+    session: Annotated[
+        datetime | None, typer.Option(envvar="SESSION", formats=["%Y-%m-%d"])
+    ] = None,
+    speed: Annotated[float, typer.Option(envvar="SPEED", min=0.1, max=6000)] = 60.0,
 ) -> None:
-    """Run the main job on a simulated market, until Ctrl-C or until SIGNALS have been seen."""
-    live: subprocess.Popen[bytes] | None = None
+    """Run the main job on a simulated market; show signals until Ctrl-C, SIGNALS or its end."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    is_watching = False
     try:
         settings = Settings(simulated_clock=None)
         session_date = session.date() if session else SESSION
         show = _plan(session_date, bars_1m, bars_1d, profiles)
-        _take_over(settings.data_dir)
-        _prepare(show, settings)
-        start_at = show.live_at - timedelta(seconds=START_SECONDS * speed)
-        with _market(show, start_at, speed, settings) as environment:
-            live = _start_service(environment, settings)
-            _watch(show, environment, settings, signals, speed)
+        _check_port(settings)
+        with taken_over(settings.data_dir, has_files=bars_1m is not None) as mark:
+            _prepare(show, settings, mark)
+            start_at = show.live_at - timedelta(seconds=START_SECONDS * speed)
+            with _market(show, start_at, speed, settings) as environment:
+                is_watching = True
+                _go_live(show, environment, settings, mark, signals, speed)
     except KeyboardInterrupt:
+        console.show_cursor(True)
         console.print("\n[bold]Stopped.[/] The data stays for you to look at: see data/README.md")
-    except (DemoError, ValueError, OSError) as error:
-        Console(stderr=True).print(f"demo: {error}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from None
-    finally:
-        _end(live)
+        raise typer.Exit(0 if is_watching and signals is None else 130) from None
+    except ValidationError as error:
+        _fail(described(error))
+    except (DemoError, StartError, ValueError, OSError) as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    Console(stderr=True).print(f"demo: {message}", style="red", markup=False, soft_wrap=True)
+    raise typer.Exit(1)
 
 
 def _plan(
@@ -143,32 +164,38 @@ def _first_bar(bars_1m: Path, start: datetime, end: datetime) -> datetime:
     return first
 
 
-def _take_over(data_dir: Path) -> None:
-    """Empty the directory of an earlier demo; refuse one that holds anything else."""
-    mark = data_dir / DEMO_MARK
-    made = [*data_dir.glob("*.duckdb*"), *data_dir.glob("*.parquet"), *data_dir.glob("*.json")]
-    made += [*data_dir.glob("model_lgbm_*.bin"), data_dir / "published", data_dir / "models"]
-    if (data_dir / "warehouse.duckdb").exists() and not mark.exists():
+def _check_port(settings: Settings) -> None:
+    """Refuse a chosen port that is taken, now rather than after all the steps."""
+    if "live_port" in settings.model_fields_set and not _is_free(settings.live_port):
         raise DemoError(
-            f"{data_dir} holds a warehouse of your own, which a demo would overwrite: "
-            "run make demo DATA_DIR=/tmp/repump-demo"
+            f"port {settings.live_port} is in use: stop what uses it, or set LIVE_PORT to a free "
+            "port (without LIVE_PORT a demo finds one)"
         )
-    data_dir.mkdir(parents=True, exist_ok=True)
-    mark.write_text("This folder holds a demo's simulated market. make demo empties it.\n")
-    for path in made:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError:
+        return False
+    return True
+
+
+def _service_port(settings: Settings) -> int:
+    """Return the port of the settings, or any free one where none was chosen and it is taken."""
+    if "live_port" in settings.model_fields_set or _is_free(settings.live_port):
+        return settings.live_port
+    with socket.create_server((HOST, 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 @contextmanager
 def _market(
-    show: Show, start_at: datetime, speed: float, settings: Settings, port: int = 0
+    show: Show, start_at: datetime, speed: float, settings: Settings
 ) -> Iterator[dict[str, str]]:
     """Serve the market from `start_at`; yield the environment that makes programs use it."""
     clock = SimulatedClock.starting(start_at, speed)
-    server = SimulatedServer(show.market, clock, plan="ultimate", keys={KEY}, port=port)
+    server = SimulatedServer(show.market, clock, plan="ultimate", keys={KEY})
     with server:
         yield os.environ | {
             "DATA_DIR": str(settings.data_dir),
@@ -179,11 +206,14 @@ def _market(
             "DBT_VARS": json.dumps(show.dbt_vars),
             "DBT_PROJECT_DIR": str(ROOT / "dbt_project"),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "LIVE_HOST": HOST,
             "LIVE_TICK_SECONDS": str(TICK_SECONDS),
+            "NO_PROXY": HOST,
+            "no_proxy": HOST,
         }
 
 
-def _prepare(show: Show, settings: Settings) -> None:
+def _prepare(show: Show, settings: Settings, mark: IO[str]) -> None:
     """Do a user's morning: ingest, features, training."""
     python = [sys.executable, "-m"]
     dbt = [str(Path(sys.executable).with_name("dbt")), "--quiet"]
@@ -212,19 +242,24 @@ def _prepare(show: Show, settings: Settings) -> None:
             [*dbt, "build", "--exclude-resource-type", "unit_test", *dbt_vars],
         ),
         ("Exports: watchlist.json, offline_features.parquet", [*python, "ingest", "export"]),
-        ("Training: LightGBM for 30 and 60 minutes", [*python, "ml.train"]),
+        ("Training: LightGBM for 30 and 60 minutes", [*python, "ml.train", "--brief"]),
     ]
     with _market(show, show.morning_at, 1.0, settings) as environment:
         for number, (title, command) in enumerate(steps, 1):
-            _step(f"{number}/{len(steps) + 1}", title, command, environment)
+            _step(f"{number}/{len(steps) + 1}", title, command, environment, mark)
 
 
-def _step(number: str, title: str, command: list[str], environment: dict[str, str]) -> None:
+def _step(
+    number: str, title: str, command: list[str], environment: dict[str, str], mark: IO[str]
+) -> None:
     console.print(f"\n[bold cyan]{number} {title}[/]")
     started = time.monotonic()
-    status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
-    if status in (130, -signal.SIGINT):
-        raise KeyboardInterrupt
+    child = start(command, environment, held=mark)
+    try:
+        is_silent = "run" in command or "build" in command or "export" in command
+        status = _wait_with_spinner(child) if is_silent else child.wait()
+    finally:
+        end(child)
     if status == 2 and "ml.train" in command:
         console.print("No model, so signals carry no score; the rules alone decide.")
     elif status:
@@ -232,65 +267,103 @@ def _step(number: str, title: str, command: list[str], environment: dict[str, st
     console.print(f"[dim]{time.monotonic() - started:.0f} s[/]")
 
 
-def _start_service(environment: dict[str, str], settings: Settings) -> subprocess.Popen[bytes]:
-    address = f"http://{settings.live_host}:{settings.live_port}"
-    console.print(
-        f"\n[bold cyan]Live service[/] on {address} (health), {address}/schema (API), "
-        f"log in {settings.data_dir / 'live.log'}"
-    )
-    log = (settings.data_dir / "live.log").open("wb")
-    live = subprocess.Popen(
-        [sys.executable, "-m", "live", "serve"],
-        cwd=ROOT,
-        env=environment,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,  # Ctrl-C ends it in order, from here
-    )
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        if live.poll() is not None:
-            break
-        try:
-            requests.get(f"{address}/", timeout=1)
-            return live
-        except requests.RequestException:
-            time.sleep(0.2)
-    _end(live)
-    tail = (settings.data_dir / "live.log").read_text(errors="replace").strip().splitlines()[-5:]
-    raise DemoError("the live service did not start: " + " | ".join(tail))
+def _wait_with_spinner(child: subprocess.Popen[bytes]) -> int:
+    columns = (SpinnerColumn(), TextColumn("working"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        progress.add_task("", total=None)
+        return child.wait()
+
+
+def _go_live(
+    show: Show,
+    environment: dict[str, str],
+    settings: Settings,
+    mark: IO[str],
+    signals: int | None,
+    speed: float,
+) -> None:
+    """Start the service and show its signals."""
+    port = _service_port(settings)
+    environment = environment | {"LIVE_PORT": str(port)}
+    address, log = f"http://{HOST}:{port}", settings.data_dir / "live.log"
+    console.print("\n[bold cyan]12/12 Live service and terminal client[/]")
+    with log.open("wb") as output:
+        service = start(
+            [sys.executable, "-m", "live", "serve"], environment, output=output, held=mark
+        )
+    try:
+        _wait_with_spinner_until_up(service, address, log)
+        for what, where in (
+            ("health", f"{address}/"),
+            ("API", f"{address}/schema"),
+            ("signals", f"ws://{HOST}:{port}/ws"),
+            ("log", log),
+            ("SQL", f"duckdb -readonly {settings.published_path}"),
+        ):
+            console.print(f"{what:<8} {where}", soft_wrap=True)
+        console.print(
+            f"The market's clock runs {speed:g} times as fast: from {show.live_at:%H:%M} UTC "
+            f"to the session's end at {show.end_at:%H:%M}. Ctrl-C ends the demo."
+        )
+        _watch(show, service, environment, port, signals, speed)
+    finally:
+        end(service, grace_seconds=10)
+
+
+def _wait_with_spinner_until_up(service: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    session = requests.Session()
+    session.trust_env = False  # loopback needs no proxy
+    deadline = time.monotonic() + START_LIMIT_SECONDS
+    with console.status("starting"):
+        while service.poll() is None and time.monotonic() < deadline:
+            try:
+                session.get(f"{address}/", timeout=5)
+                return
+            except requests.RequestException:
+                time.sleep(0.2)
+    raise DemoError(f"the live service did not start: {_last_lines(log)}")
+
+
+def _last_lines(log: Path) -> str:
+    return " | ".join(log.read_text(errors="replace").strip().splitlines()[-5:])
 
 
 def _watch(
-    show: Show, environment: dict[str, str], settings: Settings, signals: int | None, speed: float
+    show: Show,
+    service: subprocess.Popen[bytes],
+    environment: dict[str, str],
+    port: int,
+    signals: int | None,
+    speed: float,
 ) -> None:
-    """Show signals until the client ends: after `signals`, at the session's end, or on Ctrl-C."""
-    real_seconds = (show.end_at - show.live_at).total_seconds() / speed + START_SECONDS
-    command = [sys.executable, "-m", "live", "watch"]
-    command += ["--url", f"ws://{settings.live_host}:{settings.live_port}/ws", "--since", "0"]
-    if signals:
-        command += ["--count", str(signals), "--timeout", f"{real_seconds + 30:.0f}"]
-    console.print(
-        f"The market's clock runs {speed:g} times as fast. "
-        f"SQL on it, in another terminal: duckdb -readonly {settings.published_path}\n"
-        "[dim]Ctrl-C ends the demo.[/]"
-    )
-    status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
-    if status in (130, -signal.SIGINT):
-        raise KeyboardInterrupt
-    if status:
-        raise DemoError(f"no {signals} signals came: the client ended with status {status}")
-    console.print(f"\n[bold green]Done[/]: {signals} signal(s) received over the WebSocket.")
-
-
-def _end(live: subprocess.Popen[bytes] | None) -> None:
-    if live is None or live.poll() is not None:
-        return
-    live.terminate()
+    """Show signals until `signals` were shown, the session ends or the service does."""
+    seconds = (show.end_at - show.live_at).total_seconds() / speed
+    command = [sys.executable, "-m", "live", "watch", "--url", f"ws://{HOST}:{port}/ws"]
+    command += ["--since", "0", "--timeout", f"{seconds + START_SECONDS + AFTER_END_SECONDS:.0f}"]
+    command += ["--count", str(signals)] if signals else []
+    client = start(command, environment)
     try:
-        live.wait(10)
-    except subprocess.TimeoutExpired:
-        live.kill()
+        while client.poll() is None:
+            if service.poll() is not None:
+                end(client, signal.SIGINT)
+                raise DemoError(
+                    f"the live service ended with status {service.returncode}; "
+                    f"its log: {environment['DATA_DIR']}/live.log"
+                )
+            time.sleep(0.1)
+    finally:
+        end(client, signal.SIGINT)
+    if client.returncode and signals:
+        raise DemoError(
+            f"the session of {show.session_date} ended without {signals} signal(s): looser rules "
+            "(DBT_VARS='{rvol_min: 1.5}') or another SESSION may give more"
+        )
+    if client.returncode:
+        raise DemoError(f"the client ended with status {client.returncode}; see above")
+    done = (
+        f"{signals} signal(s) received over the WebSocket." if signals else "the session is over."
+    )
+    console.print(f"\n[bold green]Done[/]: {done}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 import requests
 import uvicorn
 from litestar import Litestar
+from pydantic import ValidationError
 
 from ingest.budget import CallBudget, logged_calls
 from ingest.clock import Clock
@@ -36,12 +37,26 @@ class StartError(RuntimeError):
     """The service can't start; the message says why and what to do."""
 
 
+def described(error: ValidationError) -> str:
+    """Return in one line what is wrong with the settings, without any value of a key."""
+    first = error.errors()[0]
+    name = "_".join(str(part) for part in first["loc"]).upper()
+    return f"{name}: {first['msg']}; see .env.example"
+
+
 @contextmanager
 def only_service(data_dir: Path) -> Iterator[None]:
     """Hold the lock file of a data folder, so that one service at a time owns its live.duckdb."""
-    data_dir.mkdir(parents=True, exist_ok=True)
     path = data_dir / "live.lock"
-    with path.open("a+") as file:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        opened = path.open("a+")
+    except OSError as error:
+        raise StartError(
+            f"DATA_DIR {data_dir} can't be written ({error.strerror}): set DATA_DIR in .env to a "
+            "folder that can"
+        ) from error
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -92,8 +107,6 @@ def create_views(settings: Settings) -> None:
         "--target-path", str(scratch / "target"), "--log-path", str(scratch / "logs"),
         "--vars", settings.dbt_vars or "{}", "--no-use-colors", "--quiet",
     ]  # fmt: skip
-    if settings.dbt_vars:
-        command += ["--vars", settings.dbt_vars]
     environment = {
         **os.environ,
         "DATA_DIR": str(settings.data_dir),

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, JustifyMethod
 from rich.live import Live
 from rich.table import Table
 from websockets.exceptions import (
@@ -62,7 +63,7 @@ class Watching:
 
 
 def watch(watching: Watching, console: Console) -> None:
-    """Show signals until `count` were shown, or for ever.
+    """Show signals until `count` were shown, the time is up, or for ever.
 
     Raises WatchError where there is no server, it refuses, or the time is up before `count`.
     """
@@ -75,8 +76,8 @@ def watch(watching: Watching, console: Console) -> None:
                 if shown == watching.count:
                     return
         except TimeUpError as error:
-            wanted = f" of {watching.count}" if watching.count else ""
-            raise WatchError(f"{shown}{wanted} signals within {error} s") from None
+            if watching.count is not None:
+                raise WatchError(f"{shown} of {watching.count} signals within {error} s") from None
 
 
 def received(watching: Watching, note: Callable[[str], None]) -> Iterator[dict[str, Any]]:
@@ -187,9 +188,13 @@ class Screen:
         print(" ".join(padded).rstrip(), flush=True, file=self._console.file)
 
     def _table(self) -> Table:
-        table = Table(title="RePump signals", caption="" if self._signals else "waiting …")
+        caption = "" if self._signals else "waiting …"
+        table = Table(
+            title="RePump signals", caption=caption, box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        )
         for name, _, _ in COLUMNS:
-            table.add_column(name, justify="left" if name in ("symbol", "state") else "right")
+            justify: JustifyMethod = "left" if name in ("symbol", "state") else "right"
+            table.add_column(name, justify=justify, no_wrap=True)
         for signal in self._signals:
             style = "bold green" if signal["state"] == "RePump" else None
             table.add_row(*(text(signal) for _, _, text in COLUMNS), style=style)

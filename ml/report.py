@@ -39,9 +39,34 @@ def progress(
 
 
 def show(
-    console: Console, model: PromotedModel, metrics: dict[str, Any], is_promoted: bool, outcome: str
+    console: Console,
+    model: PromotedModel,
+    metrics: dict[str, Any],
+    is_promoted: bool,
+    outcome: str,
+    *,
+    brief: bool = False,
 ) -> None:
-    """Print the evidence for one model and what became of it."""
+    """Print the evidence for one model (a line of it with `brief`) and what became of it."""
+    if brief:
+        _show_line(console, model.horizon_minutes, metrics)
+    else:
+        _show_tables(console, model, metrics)
+    is_good = is_promoted and "NOT" not in outcome
+    file = model_name(model.horizon_minutes)
+    deed = f"promoted to {file}, thr {model.thr:.3f}" if is_promoted else f"{file} left as it is"
+    console.print(Panel(f"{outcome}\n{deed}", style="green" if is_good else "bold red"))
+
+
+def _show_line(console: Console, horizon_minutes: int, metrics: dict[str, Any]) -> None:
+    contenders = ", ".join(
+        f"{name} {_with_interval(row['fold_auc'], row.get('fold_auc_95'))}"
+        for name, row in metrics["contenders"].items()
+    )
+    console.print(f"{horizon_minutes} minutes, AUC on unseen sessions: {contenders}")
+
+
+def _show_tables(console: Console, model: PromotedModel, metrics: dict[str, Any]) -> None:
     console.rule(f"{model.horizon_minutes}-minute model {model.run_id}")
     console.print(_folds_table(metrics["folds"]))
     if metrics["folds_left_out"]:
@@ -52,15 +77,6 @@ def show(
     console.print(metrics["alerts"]["classification_report_text"], highlight=False)
     top = ", ".join(f"{name} {share:.0%}" for name, share in list(metrics["gain"].items())[:6])
     console.print(f"Gain by feature: {top}")
-    is_good = is_promoted and "NOT" not in outcome
-    file = model_name(model.horizon_minutes)
-    deed = f"promoted to {file}, thr {model.thr:.3f}" if is_promoted else f"{file} left as it is"
-    console.print(
-        Panel(
-            f"{outcome}\n{deed}",
-            style="green" if is_good else "bold red",
-        )
-    )
 
 
 def _folds_table(folds: list[dict[str, Any]]) -> Table:

@@ -1,6 +1,7 @@
 """Train the models that score signals: `make train`, or
 
     python -m ml.train [--horizons 30,60] [--all-bars] [--folds 5] [--embargo 1] [--min-rows 500]
+        [--brief]
 
 Reads marts.training_rows of the published snapshot, judges LightGBM and its baselines on sessions
 they have not seen, then fits the final model on all of them. Writes models/<run_id>/ in the data
@@ -81,7 +82,7 @@ def train_horizon(
     return Trained(model, dataset, out_of_fold, metrics)
 
 
-def run(settings: Settings, options: Options, console: Console) -> int:
+def run(settings: Settings, options: Options, console: Console, *, brief: bool = False) -> int:
     """Train, save, promote and record; return the exit status."""
     data_dir = settings.data_dir
     now = parse_clock(settings.simulated_clock).now()
@@ -107,8 +108,9 @@ def run(settings: Settings, options: Options, console: Console) -> int:
                 registry.promote(
                     data_dir, folder / registry.model_name(trained.model.horizon_minutes)
                 )
-            report.show(console, trained.model, trained.metrics, is_promoted, outcome)
-        console.print(f"Run {run_id} is in {folder}", soft_wrap=True)
+            report.show(console, trained.model, trained.metrics, is_promoted, outcome, brief=brief)
+        more = "; make train shows all the evidence" if brief else ""
+        console.print(f"Run {run_id} is in {folder}{more}", soft_wrap=True)
         record(settings.warehouse_path, runs, decisions, now)
     return 0 if len(runs) == len(options.horizons) else 2
 
@@ -167,6 +169,7 @@ def main(
     folds: Annotated[int, typer.Option(min=1, help="Walk-forward folds, at most.")] = 5,
     embargo: Annotated[int, typer.Option(min=0, help="Unused sessions between parts.")] = 1,
     min_rows: Annotated[int, typer.Option(min=1, help="Labelled rows needed to train.")] = 500,
+    brief: Annotated[bool, typer.Option(help="Show a line of evidence per model.")] = False,
 ) -> None:
     """Train a model per horizon on the published snapshot and promote it."""
     console = Console()
@@ -176,7 +179,10 @@ def main(
         raise typer.BadParameter(f"{horizons!r} is not a list of minutes like 30,60") from None
     options = Options(asked, all_bars, folds, embargo, min_rows)
     try:
-        status = run(Settings(), options, console)
+        status = run(Settings(), options, console, brief=brief)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Stopped. The models in use are as they were.")
+        status = 130
     except (
         SnapshotError, DatabaseLockedError, DatabaseUnusableError, ValidationError,
         ValueError, OSError, duckdb.Error,
