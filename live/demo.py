@@ -210,6 +210,8 @@ def _market(
             "LIVE_TICK_SECONDS": str(TICK_SECONDS),
             "NO_PROXY": HOST,
             "no_proxy": HOST,
+            # what dbt's interrupted helpers leave is nothing to a user
+            "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",
         }
 
 
