@@ -270,6 +270,8 @@ def _step(
 
 
 def _wait_with_spinner(child: subprocess.Popen[bytes]) -> int:
+    if not console.is_terminal:
+        return child.wait()
     columns = (SpinnerColumn(), TextColumn("working"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         progress.add_task("", total=None)
