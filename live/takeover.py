@@ -77,7 +77,7 @@ def _lock(mark: IO[str], data_dir: Path) -> None:
             if time.monotonic() > deadline or Path(f"/proc/{process}").exists():
                 raise StartError(
                     f"another demo (process {process}) uses {data_dir}: end it first, "
-                    "or run make demo DATA_DIR=/tmp/repump-demo LIVE_PORT=8788"
+                    "or run make demo DATA_DIR=/tmp/repump-demo"
                 ) from error
             time.sleep(0.2)
     mark.truncate(0)
