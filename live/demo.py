@@ -302,7 +302,7 @@ def _go_live(
             ("API", f"{address}/schema"),
             ("signals", f"ws://{HOST}:{port}/ws"),
             ("log", log),
-            ("SQL", f"duckdb -readonly {settings.published_path}"),
+            ("SQL", f"{settings.published_path} (read only; README, Reading it in SQL)"),
         ):
             console.print(f"{what:<8} {where}", soft_wrap=True)
         console.print(
