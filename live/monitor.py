@@ -15,7 +15,7 @@ import pyarrow as pa
 from ingest.clock import Clock
 from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError, Landing
 from live.broadcast import Broadcaster
-from live.feeds import Feed
+from live.feeds import EVERY_SYMBOL, Feed
 from live.flush import flush_day
 from live.scoring import Scorer
 from live.sessions import Session
@@ -25,6 +25,7 @@ from live.warehouse import LiveWarehouse, to_entries
 log = logging.getLogger(__name__)
 
 SHORTEST_SLEEP = 0.05
+SHOWN_FAILURES = 3
 FRESH_FOR = timedelta(minutes=2)
 STOP_SECONDS = (0.3, 0.5)
 """Real seconds that a running tick gets to end when the service stops, and to be interrupted."""
@@ -187,13 +188,24 @@ class Monitor:
         landed_at = self._clock.now()
         self.counts.bars += self._warehouse.land_poll(polled, self._feed.provider, landed_at)
         self.counts.requests += len(polled.requests)
-        for key, why in polled.failures.items():
-            if self.failures.get(key) != why:
-                log.warning("%s: %s", key, why)
-        for key in self.failures.keys() - polled.failures.keys():
-            log.info("%s: works again", key)
-        self.failures = polled.failures
+        self._tell_failures(polled.failures)
         return landed_at
+
+    def _tell_failures(self, failures: dict[str, str]) -> None:
+        """Log what fails now and did not before, and what works again, in a few lines at most."""
+        new = {key: why for key, why in failures.items() if self.failures.get(key) != why}
+        if EVERY_SYMBOL in new:
+            log.warning("every symbol: %s", new[EVERY_SYMBOL])
+        elif EVERY_SYMBOL not in failures:
+            for key in list(new)[:SHOWN_FAILURES]:
+                log.warning("%s: %s", key, new[key])
+            if len(new) > SHOWN_FAILURES:
+                log.warning("and %d more: GET / lists them", len(new) - SHOWN_FAILURES)
+        healed = sorted(self.failures.keys() - failures.keys())
+        if healed:
+            more = f" and {len(healed) - SHOWN_FAILURES} more" * (len(healed) > SHOWN_FAILURES)
+            log.info("%s%s: works again", ", ".join(healed[:SHOWN_FAILURES]), more)
+        self.failures = failures
 
     def _evaluate(self, session: Session, now: datetime, landed_at: datetime) -> list[Signal]:
         """Ask the views about the bars that are new; store what becomes a signal.

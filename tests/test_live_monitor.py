@@ -279,3 +279,14 @@ def test_next_session_starts_with_its_own_day(settings: Settings) -> None:
         assert sent == [(2, "AAA", "15:01")]
         assert warehouse.days() == [next_at.date()]
         assert [seq for seq, _ in warehouse.signals_since(0)] == [1, 2]
+
+
+def test_failure_of_every_symbol_is_one_line_of_the_log(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = HandClock(at(0))
+    feed = ListFeed([], failures={"AAA": "key refused", "BRK-B": "key refused", "*": "key refused"})
+    with monitoring(settings, feed, clock) as (monitor, _):
+        run(monitor, clock, at(1), at(2))
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == ["every symbol: key refused"]

@@ -237,9 +237,10 @@ class PollFeed:
             self.notes.append(_NOT_IN_PLAN[key])
             log.warning("%s (%s)", _NOT_IN_PLAN[key], error)
             return
-        self._failing[key] = str(error)
+        needs = f"{_MINUTE_BARS_MISSING}: " if isinstance(error, NotInPlanError) else ""
+        self._failing[key] = f"{needs}{error}"
         if error.stops_the_job:
-            self._failing[EVERY_SYMBOL] = str(error)
+            self._failing[EVERY_SYMBOL] = self._failing[key]
             self._paused_to = self._clock.now() + MINUTE
         if not is_batch and key in self._watches:
             self._watches[key].rereads.insert(0, self._clock.now() + MINUTE)
@@ -255,6 +256,8 @@ class PollFeed:
             if symbol in self._watches:
                 self._watches[symbol].finish_read(newest, asked_at)
 
+
+_MINUTE_BARS_MISSING = "no signals without one-minute bars, which need FMP's Premium plan"
 
 _WHOLE = (EVERY_SYMBOL, TRADES, QUOTES)
 
