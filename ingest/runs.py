@@ -126,7 +126,13 @@ def run_job(
 def logged(settings: Settings) -> Iterator[None]:
     """Log the block to `<data_dir>/ingest.log`; a fault of ours goes there with its traceback."""
     keys = keys_of(settings)
-    file = open_log(settings.data_dir, parse_clock(settings.simulated_clock), keys)
+    try:
+        file = open_log(settings.data_dir, parse_clock(settings.simulated_clock), keys)
+    except OSError as error:
+        raise DatabaseUnusableError(
+            f"{settings.data_dir} can't be written: check DATA_DIR, its permissions and the disk "
+            f"({error})"
+        ) from error
     try:
         log.info("begins", command=" ".join(sys.argv[1:]))
         yield
