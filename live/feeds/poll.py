@@ -235,7 +235,7 @@ class PollFeed:
         if is_batch and isinstance(error, NotInPlanError):
             self._not_in_plan.add(key)
             self.notes.append(_NOT_IN_PLAN[key])
-            log.warning("%s (%s)", _NOT_IN_PLAN[key], error)
+            log.warning("%s", _NOT_IN_PLAN[key])
             return
         needs = f"{_MINUTE_BARS_MISSING}: " if isinstance(error, NotInPlanError) else ""
         self._failing[key] = f"{needs}{error}"
