@@ -2,11 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PY := $(BIN)/python
-DATA_DIR ?= $(or $(shell sed -n 's/^DATA_DIR=//p' .env 2>/dev/null),data)
-DBT_VARS ?=
+DBT_VARS ?= $(shell sed -nE "s/^DBT_VARS=['\"]?(.*[^'\"])['\"]?$$/\1/p" .env 2>/dev/null)
 DBT = $(BIN)/dbt --quiet
 VARS = $(if $(DBT_VARS),--vars '$(DBT_VARS)')
-export DATA_DIR DBT_VARS
+export DBT_VARS
 export DBT_PROJECT_DIR := $(CURDIR)/dbt_project
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 

@@ -13,8 +13,16 @@ from typing import Any
 import duckdb
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt_common.exceptions import DbtRuntimeError
+from pydantic import ValidationError
 
-from ingest.warehouse import RAW_SCHEMA
+from ingest.settings import Settings, described
+from ingest.warehouse import (
+    RAW_SCHEMA,
+    DatabaseLockedError,
+    DatabaseUnusableError,
+    open_database,
+)
 
 KEPT_VERSIONS = 3
 
@@ -47,8 +55,21 @@ class Plugin(BasePlugin):
     """Gives dbt's connection the raw tables and the function `publish_snapshot()`."""
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
-        """Make the folder of the database, so that a first run works."""
-        Path(creds.path).parent.mkdir(parents=True, exist_ok=True)
+        """Put DATA_DIR before the paths, and wait while a job holds the database.
+
+        Raises DbtRuntimeError, in one line, where the database can't be opened.
+        """
+        try:
+            data_dir = Settings().data_dir
+            creds.path = str(data_dir / creds.path)
+            for attachment in creds.attach or []:
+                attachment.path = str(data_dir / attachment.path)
+            with open_database(Path(creds.path)):
+                pass
+        except ValidationError as error:
+            raise DbtRuntimeError(described(error)) from error
+        except (DatabaseLockedError, DatabaseUnusableError) as error:
+            raise DbtRuntimeError(str(error)) from error
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Create what is missing of the raw tables, and the SQL function."""

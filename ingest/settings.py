@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import PositiveInt, SecretStr, field_validator
+from pydantic import PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,3 +93,10 @@ class Settings(BaseSettings):
     def live_path(self) -> Path:
         """The live database: today, owned by the live service."""
         return self.data_dir / "live.duckdb"
+
+
+def described(error: ValidationError) -> str:
+    """Return in one line what is wrong with the settings, without any value of a key."""
+    first = error.errors()[0]
+    name = "_".join(str(part) for part in first["loc"]).upper()
+    return f"{name}: {first['msg']}; see .env.example"

@@ -13,13 +13,12 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from ingest.clock import parse_clock
-from ingest.settings import Settings
+from ingest.settings import Settings, described
 from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError
 from live.app import create_app
 from live.serving import (
     StartError,
     create_views,
-    described,
     fmp_feed,
     listening_socket,
     only_service,

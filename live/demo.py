@@ -31,13 +31,13 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ingest.calendar import market_calendar
 from ingest.clock import SimulatedClock
-from ingest.settings import ROOT, Settings
+from ingest.settings import ROOT, Settings, described
 from ingest.simulator.files import FileMarket
 from ingest.simulator.generated import GeneratedMarket
 from ingest.simulator.market import Market
 from ingest.simulator.server import SimulatedServer
 from live.children import end, start
-from live.serving import StartError, described
+from live.serving import StartError
 from live.takeover import taken_over
 
 SESSION = date(2025, 11, 5)

@@ -16,7 +16,6 @@ from pathlib import Path
 import requests
 import uvicorn
 from litestar import Litestar
-from pydantic import ValidationError
 
 from ingest.budget import CallBudget, logged_calls
 from ingest.clock import Clock
@@ -35,13 +34,6 @@ SHUTDOWN_SECONDS = 1
 
 class StartError(RuntimeError):
     """The service can't start; the message says why and what to do."""
-
-
-def described(error: ValidationError) -> str:
-    """Return in one line what is wrong with the settings, without any value of a key."""
-    first = error.errors()[0]
-    name = "_".join(str(part) for part in first["loc"]).upper()
-    return f"{name}: {first['msg']}; see .env.example"
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ingest.clock import parse_clock
-from ingest.settings import Settings
+from ingest.settings import Settings, described
 from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError, open_database
 from ml import evaluate, registry, report
 from ml.dataset import (
@@ -187,7 +187,8 @@ def main(
         SnapshotError, DatabaseLockedError, DatabaseUnusableError, ValidationError,
         ValueError, OSError, duckdb.Error,
     ) as error:  # fmt: skip
-        Console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+        message = described(error) if isinstance(error, ValidationError) else str(error)
+        Console(stderr=True).print(f"[bold red]Error:[/] {escape(message)}", soft_wrap=True)
         status = 1
     raise typer.Exit(status)
 

@@ -1,4 +1,5 @@
-{# `dbt run` alone must work: seeds are (re)loaded before it, as `dbt seed` would. #}
+{# `dbt run` alone must work: seeds are (re)loaded before it, as `dbt seed` would.
+   Not from seed.root_path: dbt keeps that of an earlier run, which may have been in another folder. #}
 {% macro load_seeds() %}
     {% if execute and target.name == 'warehouse' and flags.WHICH == 'run' %}
         {% for seed in graph.nodes.values() if seed.resource_type == 'seed' %}
@@ -6,7 +7,7 @@
             create schema if not exists {{ seed.schema }};
             create or replace table {{ seed.schema }}.{{ seed.alias }} as
             select * from read_csv(
-                '{{ seed.root_path }}/{{ seed.original_file_path }}', header = true, types = {{ types }}
+                '{{ invocation_args_dict.project_dir }}/{{ seed.original_file_path }}', header = true, types = {{ types }}
             );
         {% endfor %}
     {% endif %}
