@@ -24,3 +24,9 @@
 {% macro spread_mark(minute_of_session) -%}
     (5 * floor(({{ minute_of_session }} + 1) / 5.0))::integer
 {%- endmacro %}
+
+{# A hash of a set of rows, in whatever order they come. Each row is hashed twice: hash(a, b) is linear
+   in b under xor, so a change that an even number of rows have in common would cancel out. #}
+{% macro set_hash() -%}
+    bit_xor(hash(hash({{ varargs | join(', ') }})))
+{%- endmacro %}

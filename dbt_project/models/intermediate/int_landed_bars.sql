@@ -10,7 +10,9 @@ landed as (
         session_date,
         count(*) as row_count,
         max(landed_at) as landed_at,
-        bit_xor(hash(bar_at, open, high, low, close, volume, provider, landed_at)) as bars_hash
+        {{ set_hash(
+            'bar_at', 'open', 'high', 'low', 'close', 'volume', 'provider', 'landed_at'
+        ) }} as bars_hash
     from bars
     group by symbol, session_date
 )

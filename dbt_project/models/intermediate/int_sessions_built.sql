@@ -9,7 +9,9 @@ daily as (
     select
         session_date,
         count(*) as row_count,
-        bit_xor(hash(symbol, open, high, low, close, volume, provider, landed_at)) as bars_hash
+        {{ set_hash(
+            'symbol', 'open', 'high', 'low', 'close', 'volume', 'provider', 'landed_at'
+        ) }} as bars_hash
     from {{ ref('stg_bars_1d') }}
     group by session_date
 ),
@@ -18,7 +20,9 @@ minutes as (
     select
         session_date,
         count(*) as row_count,
-        bit_xor(hash(symbol, rth_open, rth_high, rth_low, rth_close, rth_volume)) as bars_hash
+        {{ set_hash(
+            'symbol', 'rth_open', 'rth_high', 'rth_low', 'rth_close', 'rth_volume'
+        ) }} as bars_hash
     from {{ ref('int_session_bars') }}
     group by session_date
 ),
@@ -26,7 +30,7 @@ minutes as (
 splits as (
     select
         split_date,
-        bit_xor(hash(symbol, split_date, split_factor)) over (
+        {{ set_hash('symbol', 'split_date', 'split_factor') }} over (
             order by split_date range unbounded preceding
         ) as splits_hash
     from {{ ref('int_split_factors') }}
@@ -65,10 +69,10 @@ with_history as (
     select
         *,
         hash(bars_hash, splits_hash) as daily_fingerprint,
-        bit_xor(hash(session_date, daily_fingerprint)) over (
+        {{ set_hash('session_date', 'daily_fingerprint') }} over (
             order by session_date rows unbounded preceding
         ) as features_hash,
-        bit_xor(hash(session_date, daily_fingerprint)) over (
+        {{ set_hash('session_date', 'daily_fingerprint') }} over (
             order by session_date rows between unbounded preceding and 1 preceding
         ) as history_hash
     from with_splits

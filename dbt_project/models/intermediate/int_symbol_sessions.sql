@@ -78,7 +78,7 @@ with_baseline as (
     select
         *,
         least(baseline_number, {{ var('rvol_sessions') }}) as baseline_count,
-        bit_xor(hash(session_date, bars_fingerprint, split_factor)) filter (
+        {{ set_hash('session_date', 'bars_fingerprint', 'split_factor') }} filter (
             where is_baseline
         ) over (
             partition by symbol order by baseline_number
