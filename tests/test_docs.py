@@ -114,14 +114,3 @@ def test_readme_names_commands_that_exist(command: str) -> None:
     assert all(
         option in done.stdout for text in options for option in re.findall(r"--[\w-]+", text)
     )
-
-
-def test_readme_queries_run_on_the_snapshot(generated: Path) -> None:
-    blocks = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
-    with duckdb.connect(generated / "published" / "warehouse.duckdb", read_only=True) as connection:
-        results = [
-            connection.execute(statement)
-            for block in blocks
-            for statement in connection.extract_statements(block)
-        ]
-    assert results
