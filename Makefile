@@ -48,8 +48,8 @@ sql: setup .venv-sql/.ready ## a SQL prompt on the newest snapshot (Q='select 1'
 .venv-sql/.ready: constraints-sql.txt
 	$(PYTHON) -m venv .venv-sql && .venv-sql/bin/pip install --quiet --disable-pip-version-check -c $< harlequin duckdb && touch $@
 
-docs: setup ## every table, column and term explained, in one page: dbt_project/target/static_index.html
-	@$(DBT) docs generate --static $(VARS)
+docs: setup ## every table, column and term explained, as one page of HTML
+	@$(PY) -m ingest snapshot >/dev/null && $(DBT) docs generate --static $(VARS) && echo dbt_project/target/static_index.html
 
 check: setup ## ruff, mypy, sqlfluff
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
