@@ -110,7 +110,7 @@ def test_import_of_nothing_names_the_options(data_dir: Path) -> None:
 
 def test_export_without_snapshot_says_what_to_run(data_dir: Path) -> None:
     code, told = run("export")
-    assert (code, "dbt build" in told) == (1, True)
+    assert (code, "make features" in told) == (1, True)
 
 
 def test_status_shows_tables_and_budget(data_dir: Path) -> None:
