@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from ingest.__main__ import app
 from ingest.clock import SimulatedClock
+from ingest.publish import publish
 from ingest.settings import DEMO_MARK, Settings
 from ingest.simulator.generated import GeneratedMarket
 from ingest.simulator.server import SimulatedServer
@@ -224,3 +225,9 @@ def test_status_shows_gaps_last_success_and_what_is_left(
     assert "3 sessions" in lines["bars_1d"]
     assert "2025-09-02" in lines["screener"]
     assert "7 daily requests are left" in told
+
+
+def test_snapshot_is_told_by_its_version(data_dir: Path) -> None:
+    (data_dir / "warehouse.duckdb").touch()
+    version = publish(data_dir / "warehouse.duckdb")
+    assert run("snapshot") == (0, f"{version}\n")
