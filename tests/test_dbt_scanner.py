@@ -107,7 +107,6 @@ def test_scores_and_spreads_equal_plain_loops(
         (day, symbol): values
         for day, symbol, *values in connection.execute(
             "select session_date, symbol, score, edge_21d from intermediate.int_scanner_scores"
-            " inner join intermediate.int_scanner_spreads using (session_date, symbol)"
         ).fetchall()
     }
     passing = [(day, row) for day, rows in scans.items() for row in rows if row.failed_step == 5]

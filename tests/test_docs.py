@@ -22,6 +22,8 @@ TARGETS = dict(
 
 
 SCHEMAS = ("raw", "staging", "intermediate", "marts")
+BOOKS = ("build_scope", "built_models", "built_partitions")
+"""Where the materialization per_session keeps its books (macros/materializations)."""
 Table = tuple[str, str]
 """Schema and name."""
 
@@ -40,8 +42,9 @@ def built_columns(generated: Path) -> set[tuple[Table, str]]:
     with duckdb.connect(generated / "published" / "warehouse.duckdb", read_only=True) as connection:
         rows = connection.execute(
             "select schema_name, table_name, column_name from duckdb_columns()"
-            " where schema_name in (select unnest($schemas))",
-            {"schemas": SCHEMAS},
+            " where schema_name in (select unnest($schemas))"
+            " and table_name not in (select unnest($books))",
+            {"schemas": SCHEMAS, "books": BOOKS},
         ).fetchall()
     return {((schema, table), column) for schema, table, column in rows}
 

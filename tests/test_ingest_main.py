@@ -229,5 +229,5 @@ def test_status_shows_gaps_last_success_and_what_is_left(
 
 def test_snapshot_is_told_by_its_version(data_dir: Path) -> None:
     (data_dir / "warehouse.duckdb").touch()
-    version = publish(data_dir / "warehouse.duckdb")
+    version = publish(data_dir / "warehouse.duckdb").path
     assert run("snapshot") == (0, f"{version}\n")

@@ -75,7 +75,7 @@ def test_missing_snapshot_is_one_line(tmp_path: Path) -> None:
 
 def test_newest_version_outlives_a_publish(data_dir: Path) -> None:
     opened = newest_version(data_dir / "published" / "warehouse.duckdb")
-    published = publish(data_dir / "warehouse.duckdb")
+    published = publish(data_dir / "warehouse.duckdb").path
     assert opened.exists()
     assert opened != published
 

@@ -1,7 +1,7 @@
 {# One row: the moment of the newest landing of market data, which is "now" for all that is built
    here. (The calendar may land at any time and says nothing of the market.) #}
 with landings as (
-    {% for model in ['stg_fetch_log', 'stg_bars_1m', 'stg_bars_1d', 'stg_profiles'] %}
+    {% for model in ['stg_fetch_log', 'int_landed_bars', 'stg_bars_1d', 'stg_profiles'] %}
         select max(landed_at) as landed_at from {{ ref(model) }}
         {{ 'union all' if not loop.last }}
     {% endfor %}

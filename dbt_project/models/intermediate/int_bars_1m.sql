@@ -1,6 +1,10 @@
 {# One row per (symbol, bar_at): the bar that counts where providers overlap, in its segment of its
    session. A bar outside every segment has no row here (marts.data_quality counts it). #}
-with bars as (select * from {{ ref('stg_bars_1m') }}),
+with bars as (
+    select *
+    from {{ ref('stg_bars_1m') }}
+    {{ in_scope() }}
+),
 
 calendar as (select * from {{ ref('int_sessions') }}),
 

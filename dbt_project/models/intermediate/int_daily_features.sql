@@ -2,6 +2,8 @@
    #}
 with bars as (select * from {{ ref('int_daily_lagged') }}),
 
+sessions as (select * from {{ ref('int_sessions_in_scope') }}),
+
 terms as (
     select
         *,
@@ -12,13 +14,7 @@ terms as (
 
 windowed as (
     select
-        symbol,
-        session_date,
-        close_as_traded,
-        split_factor,
-        session_count,
-        close,
-        volume,
+        *,
         count(true_range) over last_5 as true_range_count,
         avg(true_range) over last_5 as atr5,
         count(*) over last_60 as pump_window_count,
@@ -43,12 +39,20 @@ features as (
         close_as_traded,
         split_factor,
         session_count,
+        open,
+        high,
+        low,
+        close,
+        previous_high,
+        previous_low,
+        previous_close,
         dollar_volume_20d,
         case when true_range_count = 5 then {{ safe_divide('atr5', 'close') }} end as atr5_pct,
         case when pump_window_count >= 20 then pump_days::integer end as pump_days_60d,
         case when volume_window_count = 20 then {{ safe_divide('volume', 'volume_mean_20d') }} end
             as relative_volume
     from windowed
+    semi join sessions using (session_date)
 )
 
 select * from features

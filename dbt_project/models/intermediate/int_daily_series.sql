@@ -1,35 +1,21 @@
 {# One row per (symbol, session_date): the provider's daily bar or, where it is missing, one made of
    the session's RTH minute bars. As traded; split_factor brings rows to one basis. #}
-with daily as (select * from {{ ref('stg_bars_1d') }}),
+with sessions as (select * from {{ ref('int_sessions_in_scope') }}),
 
-minutes as (select * from {{ ref('int_bars_1m') }}),
+daily as (select * from {{ ref('stg_bars_1d') }}),
 
-sessions as (select * from {{ ref('int_sessions') }}),
+session_bars as (select * from {{ ref('int_session_bars') }}),
 
 split_factors as (select * from {{ ref('int_split_factors') }}),
 
 provided as (
     select daily.*
     from daily
-    inner join sessions using (session_date)
+    semi join sessions using (session_date)
     qualify
         row_number() over (
             partition by daily.symbol, daily.session_date order by {{ best_provider_first() }}
         ) = 1
-),
-
-aggregated as (
-    select
-        symbol,
-        session_date,
-        arg_min(open, minute_of_session) as open,
-        max(high) as high,
-        min(low) as low,
-        arg_max(close, minute_of_session) as close,
-        sum(volume) as volume
-    from minutes
-    where session_segment = 'RTH'
-    group by symbol, session_date
 ),
 
 combined as (
@@ -45,10 +31,18 @@ combined as (
     from provided
     union all by name
     select
-        aggregated.*,
+        session_bars.symbol,
+        session_bars.session_date,
+        session_bars.rth_open as open,
+        session_bars.rth_high as high,
+        session_bars.rth_low as low,
+        session_bars.rth_close as close,
+        session_bars.rth_volume as volume,
         true as is_from_minutes
-    from aggregated
+    from session_bars
+    semi join sessions using (session_date)
     anti join provided using (symbol, session_date)
+    where session_bars.rth_bar_count > 0
 ),
 
 with_factors as (

@@ -1,6 +1,6 @@
 {# One row per (symbol, session_date it is for): the symbol's daily features before that session,
    from its latest earlier daily bar, however old; prices on that session's split basis. #}
-with sessions as (select * from {{ ref('int_sessions_built') }}),
+with sessions as (select * from {{ ref('int_sessions_in_scope') }}),
 
 features as (select * from {{ ref('int_daily_features') }}),
 

@@ -3,7 +3,7 @@
    is_net). #}
 with entries as (select * from {{ ref('int_label_entries') }}),
 
-bars as (select * from {{ ref('int_bars_1m') }}),
+bars as (select * from {{ ref('int_bars_in_scope') }}),
 
 entries_and_costs as (
     select

@@ -1,7 +1,7 @@
 {# One row per bar of an ended session: the bar after it at whose open one could have bought, and
    the extremes of each horizon from there. This and labels_1m are the only models that look
    forward. #}
-with bars as (select * from {{ ref('int_bars_1m') }}),
+with bars as (select * from {{ ref('int_bars_in_scope') }}),
 
 sessions as (select * from {{ ref('int_sessions') }}),
 

@@ -3,7 +3,11 @@
    close is that of the daily series or, where no daily bar was bought, the profile's price. #}
 with profiles as (select * from {{ ref('int_scanner_profiles') }}),
 
-daily_state as (select * from {{ ref('int_daily_state') }}),
+daily_state as (
+    select *
+    from {{ ref('int_daily_state') }}
+    {{ in_scope('int_sessions_in_scope', 'session_date') }}
+),
 
 inputs as (
     select
@@ -13,6 +17,7 @@ inputs as (
         profiles.exchange,
         profiles.is_common_stock,
         profiles.market_cap,
+        profiles.price,
         coalesce(daily_state.previous_close, profiles.price) as last_close,
         daily_state.* exclude (symbol, session_date)
     from profiles

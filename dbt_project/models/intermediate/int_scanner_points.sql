@@ -12,6 +12,7 @@ with passing as (
         symbol
     from {{ ref('int_scanner_inputs') }}
     left join {{ ref('int_scanner_spreads') }} using (symbol, session_date)
+    {{ in_scope('int_sessions_in_scope', 'session_date') }}
     where failed_step is null
 ),
 

@@ -1,6 +1,6 @@
-{# One row per (symbol, session_date it is for): every symbol that a profile or a master file
-   names, with the profile as it was known before that session (null where there was none). #}
-with sessions as (select * from {{ ref('int_sessions_built') }}),
+{# One row per (symbol, session_date it is for): the symbol's profile as it was known before that
+   session. What the master files say of a symbol (ETF, test issue) counts in every session. #}
+with sessions as (select * from {{ ref('int_sessions_in_scope') }}),
 
 universe as (select * from {{ ref('stg_universe') }}),
 
@@ -13,11 +13,7 @@ profiles as (
         ) = 1
 ),
 
-symbols as (
-    select symbol from universe
-    union
-    select symbol from profiles
-),
+symbols as (select distinct symbol from profiles),
 
 known as (
     select
@@ -30,7 +26,7 @@ known as (
         {{ is_common_stock('profiles', 'universe') }} as is_common_stock
     from symbols
     cross join sessions
-    asof left join profiles
+    asof inner join profiles
         on
             symbols.symbol = profiles.symbol
             and sessions.session_date > profiles.as_of_date

@@ -14,4 +14,8 @@ scores as (
     group by session_date, symbol
 )
 
-select * from scores
+select
+    scores.*,
+    spreads.edge_21d
+from scores
+left join {{ ref('int_scanner_spreads') }} as spreads using (session_date, symbol)

@@ -6,10 +6,11 @@ with passing as (
         session_date,
         session_count
     from {{ ref('int_scanner_inputs') }}
+    {{ in_scope('int_sessions_in_scope', 'session_date') }}
     where failed_step is null
 ),
 
-bars as (select * from {{ ref('int_daily_lagged') }}),
+bars as (select * from {{ ref('int_daily_features') }}),
 
 terms as (
     select

@@ -1,6 +1,6 @@
 {# One row per symbol that may pass the scanner of the coming session by its latest profile: what
    daily bars are bought for. #}
-with profiles as (select * from {{ ref('int_scanner_profiles') }}),
+with profiles as (select * from {{ ref('int_scanner_inputs') }}),
 
 coming as (select * from {{ ref('coming_session') }}),
 

@@ -1,5 +1,5 @@
 {# One row per (symbol, session_date) with an RTH bar: the open of the first one. #}
-with bars as (select * from {{ ref('int_bars_1m') }}),
+with bars as (select * from {{ ref('int_bars_in_scope') }}),
 
 first_opens as (
     select

@@ -1,6 +1,6 @@
 {# One row per (symbol, session_date, session_segment, mark_minute): the EDGE spread as of that
    5-minute mark, over the segment's bars of the hour before it that have a bar before them. #}
-with bars as (select * from {{ ref('int_bars_1m_lagged') }}),
+with bars as (select * from {{ ref('int_bars_in_scope') }}),
 
 terms as (
     select

@@ -1,48 +1,36 @@
 {# One row per (symbol, session_date it is for, session_segment, minute_of_session): what volume is
-   usual at that minute, over the baseline sessions; a minute without a bar counts as volume 0. #}
-with baseline as (select * from {{ ref('int_baseline_sessions') }}),
+   usual at that minute, over the baseline sessions; none where there are fewer than
+   rvol_min_sessions, or where the segment never traded. #}
+with symbol_sessions as (
+    select *
+    from {{ ref('int_symbol_sessions') }}
+    {{ in_scope() }}
+),
 
-bars as (select * from {{ ref('int_bars_1m') }}),
+baseline_volumes as (select * from {{ ref('int_baseline_volumes') }}),
 
 minutes as (select * from {{ ref('int_segment_minutes') }}),
 
-minute_sums as (
-    select
-        baseline.symbol,
-        baseline.session_date,
-        bars.session_segment,
-        bars.minute_of_session,
-        any_value(baseline.baseline_count) as baseline_count,
-        sum(bars.volume * baseline.volume_factor) as summed_volume
-    from baseline
-    inner join bars
-        on
-            baseline.symbol = bars.symbol
-            and baseline.baseline_date = bars.session_date
-    group by all
-),
-
 segments as (
-    select
+    select distinct
         symbol,
-        session_date,
-        session_segment,
-        any_value(baseline_count) as baseline_count
-    from minute_sums
-    group by all
+        session_segment
+    from baseline_volumes
 ),
 
 grid as (
     select
-        segments.symbol,
-        segments.session_date,
-        segments.session_segment,
+        symbol_sessions.symbol,
+        symbol_sessions.session_date,
+        symbol_sessions.baseline_count,
+        minutes.session_segment,
         minutes.minute_of_session,
-        segments.baseline_count,
-        coalesce(minute_sums.summed_volume, 0) as summed_volume
-    from segments
+        coalesce(baseline_volumes.summed_volume, 0) * symbol_sessions.split_factor as summed_volume
+    from symbol_sessions
+    inner join segments using (symbol)
     inner join minutes using (session_date, session_segment)
-    left join minute_sums using (symbol, session_date, session_segment, minute_of_session)
+    left join baseline_volumes using (symbol, baseline_number, session_segment, minute_of_session)
+    where symbol_sessions.baseline_count >= {{ var('rvol_min_sessions') }}
 ),
 
 {# Sums of whole shares are exact in any order, so the division comes last. The frame looks past the

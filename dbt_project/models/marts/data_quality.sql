@@ -17,7 +17,10 @@ figures as (
     from typed_checks
     unpivot (
         figure for check_name in (
+            bars_without_session_count,
             outside_bar_count,
+            duplicate_version_count,
+            zero_volume_run,
             rth_zero_volume_count,
             revision_count,
             missing_minute_count,

@@ -1,6 +1,6 @@
 {# One row per (symbol, bar_at) of every bar in a segment: the features as of the bar's close. The
    one definition that training, the live service, replays and tests all read. #}
-with bars as (select * from {{ ref('int_bars_1m_lagged') }}),
+with bars as (select * from {{ ref('int_bars_in_scope') }}),
 
 daily_state as (select * from {{ ref('int_daily_state') }}),
 

@@ -1,9 +1,15 @@
 {# One row per (session_date, symbol) to be watched in that session; fixed before its open. #}
-with scores as (select * from {{ ref('int_scanner_scores') }}),
+with scores as (
+    select *
+    from {{ ref('int_scanner_scores') }}
+    {{ in_scope('int_sessions_in_scope', 'session_date') }}
+),
 
-inputs as (select * from {{ ref('int_scanner_inputs') }}),
-
-spreads as (select * from {{ ref('int_scanner_spreads') }}),
+inputs as (
+    select *
+    from {{ ref('int_scanner_inputs') }}
+    {{ in_scope('int_sessions_in_scope', 'session_date') }}
+),
 
 ranked as (
     select
@@ -27,10 +33,9 @@ ranked as (
         inputs.pump_days_60d,
         inputs.relative_volume,
         inputs.dollar_volume_20d,
-        spreads.edge_21d
+        scores.edge_21d
     from scores
     inner join inputs using (session_date, symbol)
-    left join spreads using (session_date, symbol)
     where scores.score >= {{ var('score_min') }}
 )
 
