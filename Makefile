@@ -9,7 +9,7 @@ export DBT_VARS
 export DBT_PROJECT_DIR := $(CURDIR)/dbt_project
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: help setup demo ingest features train live check test
+.PHONY: help setup demo ingest features train live sql docs check test
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,8 +17,7 @@ help: ## this list
 setup: .venv/.ready ## the virtual environment with exact versions
 .venv/.ready: constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@touch $@
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' && touch $@
 
 demo: setup ## the whole path on a simulated market, to live signals (SIGNALS=1 ends after one)
 	@$(PY) -m live.demo
@@ -44,10 +43,18 @@ train: setup ## models from the published snapshot
 live: setup ## the live service
 	$(PY) -m live serve
 
+sql: setup .venv-sql/.ready ## a SQL prompt on the newest snapshot (Q='select 1' answers one query)
+	@snapshot=$$($(PY) -m ingest snapshot) && exec .venv-sql/bin/$(if $(Q),hsql --command "$$Q",harlequin) --read-only "$$snapshot"
+.venv-sql/.ready: constraints-sql.txt
+	$(PYTHON) -m venv .venv-sql && .venv-sql/bin/pip install --quiet --disable-pip-version-check -c $< harlequin duckdb && touch $@
+
+docs: setup ## every table, column and term explained, as one page of HTML
+	@$(PY) -m ingest snapshot >/dev/null && $(DBT) docs generate --static $(VARS) && echo dbt_project/target/static_index.html
+
 check: setup ## ruff, mypy, sqlfluff
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	cd dbt_project && ../$(BIN)/sqlfluff lint models
 
-test: check ## all tests, from nothing
+test: check .venv-sql/.ready ## all tests, from nothing
 	$(BIN)/pytest

@@ -218,6 +218,13 @@ def export() -> None:
 
 
 @app.command()
+def snapshot() -> None:
+    """Print the path of the newest published snapshot, for any client to open read only."""
+    with told_in_one_line():
+        typer.echo(exports.newest_version(Settings().published_path))
+
+
+@app.command()
 def status() -> None:
     """Show what each raw table holds, and what is used of the call budget."""
     with told_in_one_line():

@@ -21,13 +21,23 @@ class NotPublishedError(RuntimeError):
     """The snapshot, or a mart in it, is missing; the message says how to build it."""
 
 
+def newest_version(published: Path) -> Path:
+    """Return the versioned file that the link `published` points to.
+
+    A client should open that one: it stays as it is when a newer one is published. Raises
+    NotPublishedError.
+    """
+    if not published.exists():
+        raise NotPublishedError(f"{published} is not there yet: run make demo or make features")
+    return published.resolve()
+
+
 @contextmanager
 def open_snapshot(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the published snapshot, read only. Raises NotPublishedError where it lacks something."""
-    if not path.exists():
-        raise NotPublishedError(f"{path} is not there yet: run `dbt build` first")
+    version = newest_version(path)
     try:
-        with open_database(path.resolve(), read_only=True) as connection:
+        with open_database(version, read_only=True) as connection:
             yield connection
     except duckdb.CatalogException as error:
         reason = str(error).splitlines()[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import duckdb
 import pytest
 
 from ingest.settings import ROOT, Settings
+from tests.warehouse_builder import run_dbt
 
 README = (ROOT / "README.md").read_text()
 TARGETS = dict(
@@ -19,45 +21,87 @@ TARGETS = dict(
 )
 
 
+SCHEMAS = ("raw", "staging", "intermediate", "marts")
+BOOKS = ("build_scope", "built_models", "built_partitions")
+"""Where the materialization per_session keeps its books (macros/materializations)."""
+Table = tuple[str, str]
+"""Schema and name."""
+
+
 @pytest.fixture(scope="module")
-def marts(generated: Path) -> dict[str, dict]:
+def nodes(generated: Path) -> dict[Table, dict]:
+    """What dbt knows of every source, seed and model."""
     manifest = json.loads((generated / "target" / "manifest.json").read_text())
-    nodes = [node for node in manifest["nodes"].values() if node["schema"] == "marts"]
-    return {node["name"]: node for node in nodes if node["resource_type"] in ("model", "seed")}
+    every = (manifest["nodes"] | manifest["sources"]).values()
+    return {(node["schema"], node["name"]): node for node in every if node["schema"] in SCHEMAS}
 
 
 @pytest.fixture(scope="module")
-def built_columns(generated: Path) -> set[tuple[str, str]]:
-    """Table and column of everything in the schema marts of the published snapshot."""
+def built_columns(generated: Path) -> set[tuple[Table, str]]:
+    """Table and column of everything in the published snapshot."""
     with duckdb.connect(generated / "published" / "warehouse.duckdb", read_only=True) as connection:
-        return set(
-            connection.execute(
-                "select table_name, column_name from duckdb_columns() where schema_name = 'marts'"
-            ).fetchall()
-        )
+        rows = connection.execute(
+            "select schema_name, table_name, column_name from duckdb_columns()"
+            " where schema_name in (select unnest($schemas))"
+            " and table_name not in (select unnest($books))",
+            {"schemas": SCHEMAS, "books": BOOKS},
+        ).fetchall()
+    return {((schema, table), column) for schema, table, column in rows}
 
 
-def described(marts: dict[str, dict], name: str) -> set[str]:
-    """Columns described in the mart's yml, or in that of the marts whose columns it passes on."""
-    node = marts[name]
-    own = {column["name"] for column in node["columns"].values() if column["description"]}
-    others = node["config"]["meta"].get("columns_of", [])
-    return own.union(*(described(marts, other) for other in others))
+def described(nodes: dict[Table, dict], table: Table) -> set[str]:
+    """Columns described in the table's yml, or in that of the marts whose columns it passes on."""
+    node = nodes[table]
+    own = {column["name"] for column in node["columns"].values() if column["description"].strip()}
+    others = node["config"].get("meta", {}).get("columns_of", [])
+    return own.union(*(described(nodes, ("marts", other)) for other in others))
 
 
-def test_every_mart_column_is_described(
-    marts: dict[str, dict], built_columns: set[tuple[str, str]]
+def test_every_table_is_described(
+    nodes: dict[Table, dict], built_columns: set[tuple[Table, str]]
 ) -> None:
-    known = {(name, column) for name in marts for column in described(marts, name)}
-    assert len(built_columns) > 100
+    known = {table for table, node in nodes.items() if node["description"].strip()}
+    assert not {table for table, _ in built_columns} - known
+
+
+def test_every_column_is_described(
+    nodes: dict[Table, dict], built_columns: set[tuple[Table, str]]
+) -> None:
+    known = {(table, column) for table in nodes for column in described(nodes, table)}
+    assert len(built_columns) > 500
     assert not sorted(built_columns - known)
 
 
 def test_every_described_column_exists(
-    marts: dict[str, dict], built_columns: set[tuple[str, str]]
+    nodes: dict[Table, dict], built_columns: set[tuple[Table, str]]
 ) -> None:
-    written = {(name, column) for name, node in marts.items() for column in node["columns"]}
+    written = {(table, column) for table, node in nodes.items() for column in node["columns"]}
     assert not sorted(written - built_columns)
+
+
+def test_dbt_docs_are_generated(generated: Path, tmp_path: Path) -> None:
+    shutil.copyfile(generated / "warehouse.duckdb", tmp_path / "warehouse.duckdb")
+    run_dbt(tmp_path, "docs", "generate", "--static")
+    catalog = json.loads((tmp_path / "target" / "catalog.json").read_text())
+    assert len(catalog["nodes"]) > 50
+    assert not catalog["errors"]
+    assert "## Glossary" in (tmp_path / "target" / "static_index.html").read_text()
+
+
+def test_glossary_has_every_name_of_the_project() -> None:
+    glossary = (ROOT / "dbt_project" / "docs" / "glossary.md").read_text()
+    terms = """symbol, session_date, session_segment, bar, bar_at, available_at, landed_at, as_of,
+        universe, funnel, watchlist, candidate, entry, signal, feature, label, score, entry_price,
+        mfe, mae, cooldown, warm-up, baseline session, usual volume, parity, skew, snapshot,
+        publish, look-ahead, point in time"""
+    assert not [term for term in re.split(r",\s+", terms) if f"**{term}**" not in glossary]
+
+
+def test_every_docs_block_is_used() -> None:
+    project = ROOT / "dbt_project"
+    blocks = re.findall(r"{% docs (\w+) %}", (project / "docs" / "columns.md").read_text())
+    used = "".join(path.read_text() for path in project.glob("models/**/*.yml"))
+    assert not [block for block in blocks if f"doc('{block}')" not in used]
 
 
 def test_every_setting_is_in_env_example() -> None:
@@ -114,14 +158,3 @@ def test_readme_names_commands_that_exist(command: str) -> None:
     assert all(
         option in done.stdout for text in options for option in re.findall(r"--[\w-]+", text)
     )
-
-
-def test_readme_queries_run_on_the_snapshot(generated: Path) -> None:
-    blocks = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
-    with duckdb.connect(generated / "published" / "warehouse.duckdb", read_only=True) as connection:
-        results = [
-            connection.execute(statement)
-            for block in blocks
-            for statement in connection.extract_statements(block)
-        ]
-    assert results

@@ -57,7 +57,7 @@ def test_training_rows_are_parquet(snapshot: Path, tmp_path: Path) -> None:
 
 
 def test_missing_snapshot_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(NotPublishedError, match="dbt build"):
+    with pytest.raises(NotPublishedError, match="make features"):
         export_watchlist(tmp_path / "none.duckdb", tmp_path / "watchlist.json", CLOCK)
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from ingest.__main__ import app
 from ingest.clock import SimulatedClock
+from ingest.publish import publish
 from ingest.settings import DEMO_MARK, Settings
 from ingest.simulator.generated import GeneratedMarket
 from ingest.simulator.server import SimulatedServer
@@ -110,7 +111,7 @@ def test_import_of_nothing_names_the_options(data_dir: Path) -> None:
 
 def test_export_without_snapshot_says_what_to_run(data_dir: Path) -> None:
     code, told = run("export")
-    assert (code, "dbt build" in told) == (1, True)
+    assert (code, "make features" in told) == (1, True)
 
 
 def test_status_shows_tables_and_budget(data_dir: Path) -> None:
@@ -224,3 +225,9 @@ def test_status_shows_gaps_last_success_and_what_is_left(
     assert "3 sessions" in lines["bars_1d"]
     assert "2025-09-02" in lines["screener"]
     assert "7 daily requests are left" in told
+
+
+def test_snapshot_is_told_by_its_version(data_dir: Path) -> None:
+    (data_dir / "warehouse.duckdb").touch()
+    version = publish(data_dir / "warehouse.duckdb").path
+    assert run("snapshot") == (0, f"{version}\n")
