@@ -86,7 +86,7 @@ def walk(seed: int, count: int, step: float) -> np.ndarray:
 
 
 def changed(bars: np.ndarray) -> np.ndarray:
-    """Return bars that are the highest and the lowest of all, and count as pumps, as do the next."""
+    """Return bars that are the highest and the lowest of all, and pumps, as are the next ones."""
     return bars * [1.1, 3, 0.2, 0.5, 7] + [0, 0, 0, 0, 1000]
 
 
