@@ -21,7 +21,7 @@ from ingest.__main__ import app
 from ingest.calendar import market_calendar
 from ingest.clock import SimulatedClock
 from ingest.settings import Settings
-from ingest.warehouse import land, open_warehouse
+from ingest.warehouse import RAW_SCHEMA, Landing, land, open_warehouse
 from tests.warehouse_builder import run_dbt
 
 NOW = datetime(2024, 12, 11, 2)
@@ -238,6 +238,24 @@ def alike(some: list[tuple[Any, ...]], others: list[tuple[Any, ...]]) -> bool:
     )
 
 
+def test_quote_of_no_real_price_is_rejected(connection: duckdb.DuckDBPyConnection) -> None:
+    got = connection.execute(
+        "select row_text ->> 'symbol', reason from raw.rejected_rows where table_name = 'quotes'"
+    ).fetchall()
+    assert sorted(got) == [(symbol, "no real price") for symbol in ("GOOD", "LATE", "NIGHT")]
+
+
+@pytest.mark.parametrize("session_date", [None, "infinity", "soon"])
+def test_bar_without_its_session_is_rejected(session_date: str | None) -> None:
+    bar = dict.fromkeys(("open", "high", "low", "close"), 3.0) | {"symbol": "A", "bar_at": NOW}
+    rows = pa.Table.from_pylist([bar | {"session_date": session_date}])
+    with duckdb.connect() as connection:
+        connection.execute(RAW_SCHEMA)
+        landing = land(connection, "bars_1m", rows, provider="fmp", landed_at=NOW)
+        reasons = connection.execute("select reason from raw.rejected_rows").fetchall()
+    assert (landing, reasons) == (Landing(rejected=1), [("no session_date",)])
+
+
 def test_bar_outside_every_segment_is_counted(connection: duckdb.DuckDBPyConnection) -> None:
     got = connection.execute(
         "select symbol, session_date, figure from marts.data_quality "
@@ -316,6 +334,15 @@ def empty(
                 connection.execute(f"insert into raw.{table} from faulty.raw.{table}")
     run_dbt(data_dir, "build", "--exclude-resource-type", "unit_test")
     return data_dir
+
+
+def test_export_of_nothing_says_that_no_session_is_known(
+    empty: Path, settings: pytest.MonkeyPatch
+) -> None:
+    settings.setenv("DATA_DIR", str(empty))
+    result = CliRunner().invoke(app, ["export"])
+    assert result.exit_code == 1
+    assert "knows no coming session" in result.output
 
 
 def test_warehouse_without_sessions_builds(empty: Path) -> None:
