@@ -72,7 +72,9 @@ RAW_TABLES = {
             ("beyond any real ratio", "numerator / denominator between 1e-6 and 1e6"),
         ),
     ),
-    "symbol_changes": RawTable(("change_date", "old_symbol", "provider")),
+    "symbol_changes": RawTable(
+        ("change_date", "old_symbol", "provider"), (("no new symbol", "new_symbol is not null"),)
+    ),
     "delistings": RawTable(("symbol", "delisted_date", "provider")),
     "fetch_log": RawTable(("request_id",)),
     "rejected_rows": RawTable(()),

@@ -245,15 +245,26 @@ def test_quote_of_no_real_price_is_rejected(connection: duckdb.DuckDBPyConnectio
     assert sorted(got) == [(symbol, "no real price") for symbol in ("GOOD", "LATE", "NIGHT")]
 
 
-@pytest.mark.parametrize("session_date", [None, "infinity", "soon"])
-def test_bar_without_its_session_is_rejected(session_date: str | None) -> None:
-    bar = dict.fromkeys(("open", "high", "low", "close"), 3.0) | {"symbol": "A", "bar_at": NOW}
-    rows = pa.Table.from_pylist([bar | {"session_date": session_date}])
+@pytest.mark.parametrize(
+    ("table", "row", "reason"),
+    [
+        *(
+            ("bars_1m", {"symbol": "A", "bar_at": NOW, "session_date": day}, "no session_date")
+            for day in (None, "infinity", "soon")
+        ),
+        ("symbol_changes", {"change_date": "2024-12-10", "old_symbol": "A"}, "no new symbol"),
+        ("delistings", {"symbol": "A", "delisted_date": "-infinity"}, "no delisted_date"),
+    ],
+)
+def test_row_that_lacks_what_names_it_is_rejected(
+    table: str, row: dict[str, Any], reason: str
+) -> None:
     with duckdb.connect() as connection:
         connection.execute(RAW_SCHEMA)
-        landing = land(connection, "bars_1m", rows, provider="fmp", landed_at=NOW)
+        rows = pa.Table.from_pylist([row])
+        landing = land(connection, table, rows, provider="fmp", landed_at=NOW)
         reasons = connection.execute("select reason from raw.rejected_rows").fetchall()
-    assert (landing, reasons) == (Landing(rejected=1), [("no session_date",)])
+    assert (landing, reasons) == (Landing(rejected=1), [(reason,)])
 
 
 def test_bar_outside_every_segment_is_counted(connection: duckdb.DuckDBPyConnection) -> None:
