@@ -114,7 +114,13 @@ MARKET: dict[str, Callable[[Session], Minutes]] = {
     "BARRIERS": usual_minutes,
     "AFTER": after_hours,
     "TULIP": lambda session: {0, 1, 2} if session.session_date == TULIP_DAY else set(),
+    **dict.fromkeys(("TIE-A", "TIE-B", "TIE-C"), lambda session: set()),
 }
+DAILY_VOLUME_TIMES = {"TIE-A": 32, "TIE-B": 64, "TIE-C": 32}
+"""Otherwise their daily bars are the same, so that dollar volume and name decide on their ranks.
+
+Their prices are whole quarters: sums of them are exact, whatever the order of adding.
+"""
 
 
 def as_traded(symbol: str, price: float, day: date) -> float:
@@ -167,7 +173,7 @@ def minute_rows(symbol: str, seed: int) -> Iterator[dict[str, Any]]:
 
 def daily_rows(symbol: str) -> Iterator[dict[str, Any]]:
     """A year of daily bars, a tenth of them missing, some with a pump; few of TULIP."""
-    chooser = random.Random(symbol)
+    chooser = random.Random("TIE" if symbol.startswith("TIE-") else symbol)
     traded = [day for day in CALENDAR if day >= date(2024, 3, 11) or symbol != "BEGINS"]
     traded = [day for day in traded if day <= date(2024, 11, 27) or symbol != "ENDS"]
     if symbol == "TULIP":
@@ -180,8 +186,11 @@ def daily_rows(symbol: str) -> Iterator[dict[str, Any]]:
         prices = bar(chooser, as_traded(symbol, 5, day), 0.03)
         if chooser.random() < 0.1:
             prices["high"] = round(prices["high"] * 1.15, 2)
+        if symbol in DAILY_VOLUME_TIMES:
+            prices = {name: round(price * 4) / 4 for name, price in prices.items()}
         row = {"symbol": symbol, "session_date": day, **prices}
-        row["volume"] = float(chooser.randrange(100_000, 900_000))
+        times = DAILY_VOLUME_TIMES.get(symbol, 1)
+        row["volume"] = float(chooser.randrange(100_000, 900_000) * times)
         if chooser.random() > 0.1:
             yield row
 
@@ -203,7 +212,12 @@ def land_market(connection: duckdb.DuckDBPyConnection) -> None:
     land_rows(connection, "bars_1m", again, "import")
     land_rows(connection, "bars_1m", later, "fmp")
     land_rows(connection, "bars_1d", [*daily, *daily[::5]])
-    land_rows(connection, "bars_1d", [r | {"close": r["low"]} for r in daily[::11]], "fmp")
+    land_rows(
+        connection,
+        "bars_1d",
+        [r | {"close": r["low"]} for r in daily if r["session_date"].day == 11],
+        "fmp",
+    )
     names = ("split_date", "numerator", "denominator")
     land_rows(
         connection,
