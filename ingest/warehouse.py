@@ -23,6 +23,12 @@ POSITIVE_PRICES = " and ".join(
     for price in ("open", "high", "low", "close")
 )
 
+REAL_BAR = (
+    "greatest(open, high, low, close) < 1e15 and least(open, high, low, close) > 1e-9 "
+    "and coalesce(volume, 0) < 1e15"
+)
+"""Far beyond what was ever traded, and far from where products and sums become infinite."""
+
 
 @dataclass(frozen=True)
 class RawTable:
@@ -42,6 +48,7 @@ _BARS = (
     ("no positive price", POSITIVE_PRICES),
     ("high below low", "high >= low"),
     ("volume is negative or infinite", "volume is null or (isfinite(volume) and volume >= 0)"),
+    ("beyond any real price or volume", REAL_BAR),
 )
 
 RAW_TABLES = {
@@ -54,12 +61,20 @@ RAW_TABLES = {
         (*_BARS, ("not the start of a minute", "bar_at = date_trunc('minute', bar_at)")),
         revisions="bar_revisions",
     ),
-    "quotes": RawTable(("symbol", "quoted_at", "provider")),
+    "quotes": RawTable(
+        ("symbol", "quoted_at", "provider"),
+        (("no real price", "coalesce(bid, 0) between 0 and 1e15 and coalesce(ask, 0) < 1e15"),),
+    ),
     "splits": RawTable(
         ("symbol", "split_date", "provider"),
-        (("no positive ratio", "numerator > 0 and denominator > 0"),),
+        (
+            ("no positive ratio", "numerator > 0 and denominator > 0"),
+            ("beyond any real ratio", "numerator / denominator between 1e-6 and 1e6"),
+        ),
     ),
-    "symbol_changes": RawTable(("change_date", "old_symbol", "provider")),
+    "symbol_changes": RawTable(
+        ("change_date", "old_symbol", "provider"), (("no new symbol", "new_symbol is not null"),)
+    ),
     "delistings": RawTable(("symbol", "delisted_date", "provider")),
     "fetch_log": RawTable(("request_id",)),
     "rejected_rows": RawTable(()),
@@ -221,7 +236,9 @@ def _reject(
     landed_at: datetime,
     request_id: str | None,
 ) -> int:
-    rules = [(f"no {column}", f"{column} is not null") for column in spec.key]
+    rules = [(f"no {c}", _is_given(c, columns[c])) for c in spec.key]
+    if "session_date" in columns:
+        rules.append(("no session_date", _is_given("session_date", "DATE")))
     rules += list(spec.rejects)
     if not rules:
         return 0
@@ -255,6 +272,11 @@ def _reject(
     rejected = _count(connection, "rejected")
     connection.execute("drop table rejected")
     return rejected
+
+
+def _is_given(column: str, data_type: str) -> str:
+    """SQL for: not null and, where it is a time, not 'infinity'."""
+    return f"isfinite({column})" if data_type in ("DATE", "TIMESTAMP") else f"{column} is not null"
 
 
 def _merge(

@@ -8,12 +8,16 @@
         {% set hash = definition_hash(node.unique_id) %}
     {% endif %}
     {% for feature in features %}
+    {% for name in ['unit', 'lookback', 'null_rule'] if name not in feature.meta %}
+        {{ exceptions.raise_compiler_error('features_1m.yml: the feature ' ~ feature.name ~ ' has no ' ~ name ~ ': add it to its meta') }}
+    {% endfor %}
     select
         {{ loop.index }}::integer as ordinal,
         '{{ feature.name }}'::varchar as feature,
         '{{ feature.description | trim | replace("'", "''") }}'::varchar as description,
         '{{ feature.meta.unit }}'::varchar as unit,
         '{{ feature.meta.lookback }}'::varchar as lookback,
+        '{{ feature.meta.null_rule | replace("'", "''") }}'::varchar as null_rule,
         {{ feature.meta.get('model_input', true) | lower }}::boolean as is_model_input,
         '{{ hash }}'::varchar as definition_hash
     {{ 'union all' if not loop.last }}

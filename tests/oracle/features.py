@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from math import log, sqrt
 
@@ -116,6 +117,12 @@ def usual_volumes(
     return at_minute / count / len(near) or None, so_far / count or None
 
 
+def sum_given(values: Iterable[float | None]) -> float | None:
+    """Sum of what is not null; null where nothing is given."""
+    given = [value for value in values if value is not None]
+    return sum(given) if given else None
+
+
 def features(
     history: SymbolHistory, session_date: date, segment: str, index: int
 ) -> dict[str, float | None]:
@@ -123,7 +130,7 @@ def features(
     bars = history.minutes[session_date][segment]
     bar, before = bars[index], bar_before(bars, index)
     so_far = bars[: index + 1]
-    volume = sum(b.volume or 0 for b in so_far)
+    volume = sum_given(b.volume for b in so_far)
     series = history.daily_series(session_date)
     previous_close = series[-1].close if series else None
     opens = history.minutes[session_date].get("RTH", [])
@@ -132,6 +139,7 @@ def features(
     base_range = (max(b.high for b in base) - base_low) / base_low if len(base) >= 10 else None
     usual, usual_so_far = usual_volumes(history, session_date, segment, bar.minute)
     typical = sum((b.high + b.low + b.close) / 3 * (b.volume or 0) for b in so_far)
+    dollars = sum_given(None if b.volume is None else b.close * b.volume for b in so_far)
     vwap = typical / volume if volume else None
     returns = [
         log(bars[i].close / previous.close)
@@ -145,7 +153,7 @@ def features(
 
     return {
         "rvol_1m": None if usual is None or bar.volume is None else bar.volume / usual,
-        "rvol_day": None if usual_so_far is None else volume / usual_so_far,
+        "rvol_day": None if usual_so_far is None or volume is None else volume / usual_so_far,
         "base_range": base_range,
         "move_prev": None if before is None else bar.close / before.close - 1,
         "spread_est": spread_est(bars, index),
@@ -158,6 +166,6 @@ def features(
         "pump_days_60d": pump_days_60d(series),
         "range_atr": base_range / atr if base_range is not None and atr else None,
         "minutes_since_open": bar.minute,
-        "log_dollar_volume": log(1 + sum(b.close * (b.volume or 0) for b in so_far)),
+        "log_dollar_volume": None if dollars is None else log(1 + dollars),
         "realized_vol_30m": sqrt(sum(r * r for r in returns)) if len(returns) >= 10 else None,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from math import log10
 from statistics import fmean
@@ -41,6 +41,8 @@ class Scanned:
     score: float = 0.0
     dollar_volume: float = 0.0
     edge_21d: float | None = None
+    inputs: dict[str, Any] = field(default_factory=dict)
+    """The other columns of marts.watchlist."""
 
 
 def points(component: Mapping[str, str], value: float | None) -> float:
@@ -95,8 +97,12 @@ def scan_symbol(symbol: str, profiles: list[Profile], rows: SymbolHistory, day: 
         "log10_dollar_volume": log10(dollar_volume),
         "edge_21d": edge_21d(series),
     }
-    score = sum(points(component, inputs[component["input_column"]]) for component in SCORE)
-    return Scanned(symbol, 5, score, dollar_volume, inputs["edge_21d"])
+    scored = {
+        f"{component['component']}_points": points(component, inputs[component["input_column"]])
+        for component in SCORE
+    }
+    others = {"previous_close": last_close, "market_cap": profile.market_cap} | inputs | scored
+    return Scanned(symbol, 5, sum(scored.values()), dollar_volume, inputs["edge_21d"], others)
 
 
 def watchlist(scanned: list[Scanned]) -> list[Scanned]:
