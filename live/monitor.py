@@ -216,6 +216,8 @@ class Monitor:
         since = self._warehouse.first_change(session.session_date, landed_at)
         if since is not None or not self._is_warm:
             self.newest_bar_at = self._warehouse.newest_bar_at(session.session_date)
+        if since is not None:
+            self._warehouse.freshen(since)
         if not self._is_warm:
             since = session.pre_open_at
         if since is None:

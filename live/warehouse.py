@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 REPLAY_PAGE = 500
 CLOSE_SECONDS = 0.5
+MINUTE = timedelta(minutes=1)
 ENTRY_COLUMNS = [field.name for field in fields(Entry)]
 
 
@@ -58,6 +59,7 @@ class LiveWarehouse:
         self._connection = connection.cursor()
         self._published_path = published_path
         self._attached: Path | None = None
+        self._live_tables = self._connection.execute("from intermediate.live_tables").fetchall()
         self.left_open: ExitStack | None = None
         """Keeps a database from being closed while a statement runs."""
         self._reading = threading.Lock()
@@ -194,8 +196,41 @@ class LiveWarehouse:
         ).fetchall()
         return cast("datetime | None", first)
 
+    def freshen(self, since: datetime) -> None:
+        """Remake what is kept of the views in tables, as far as bars from `since` on reach.
+
+        dbt lists these tables in intermediate.live_tables (macros/materializations/live_table.sql).
+        """
+        newest = self._newest_bar_at()
+        if newest is None:
+            return
+        self._want_rows_from(since)
+        with self._transaction():
+            for name, definition, newest_input, step_minutes in self._live_tables:
+                step = timedelta(minutes=step_minutes)
+                if (newest + MINUTE - datetime.min) // step <= (since - datetime.min) // step:
+                    continue  # no row stands between the changed bars and the newest
+                changed = {"since": since}
+                self._connection.execute(
+                    f"delete from {name} where {newest_input} >= $since", changed
+                )
+                self._connection.execute(
+                    f"insert into {name} by name from {definition} "
+                    f"where {newest_input} between $since and $newest",
+                    changed | {"newest": newest},
+                )
+
+    def _want_rows_from(self, since: datetime) -> None:
+        """Bound what the views read (dbt_project/macros/bounds.sql); no row from then on differs."""
+        self._connection.execute(f"set variable rows_from = timestamp '{since}'")
+
+    def _newest_bar_at(self) -> datetime | None:
+        ((newest,),) = self._connection.execute("select max(bar_at) from raw.bars_1m").fetchall()
+        return cast("datetime | None", newest)
+
     def entries(self, session_date: date, since: datetime) -> pa.Table:
         """Return the rows of marts.states_1m of a session, from `since` on, that are entries."""
+        self._want_rows_from(since)
         return self._connection.sql(
             "select * from marts.states_1m "
             "where session_date = $session_date and bar_at >= $since and is_entry "
@@ -280,6 +315,11 @@ class LiveWarehouse:
             ):
                 self._connection.execute(
                     f"delete from raw.{table} where {column} < $session_date",
+                    {"session_date": session_date},
+                )
+            for name, *_ in self._live_tables:
+                self._connection.execute(
+                    f"delete from {name} where session_date < $session_date",
                     {"session_date": session_date},
                 )
 

@@ -49,6 +49,10 @@ create view marts.signals as select * from raw.signals;
 
 LIVE = """
 create schema if not exists marts;
+create schema if not exists intermediate;
+create table intermediate.live_tables (
+    table_name varchar, definition varchar, newest_input varchar, step_minutes integer
+);
 create view marts.feature_definitions as
 select * from (values ('rvol_1m', 1, true), ('vwap', 2, false), ('move_prev', 3, true))
     as definitions(feature, ordinal, is_model_input), (select 'hash-1' as definition_hash);

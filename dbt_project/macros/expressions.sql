@@ -20,9 +20,16 @@
     coalesce(list_position({{ var('provider_priority') }}, provider), 999), landed_at desc
 {%- endmacro %}
 
-{# The latest 5-minute mark at or before the moment a bar of this minute is available. #}
-{% macro spread_mark(minute_of_session) -%}
-    (5 * floor(({{ minute_of_session }} + 1) / 5.0))::integer
+{% macro typical_price() -%} (high + low + close) / 3 {%- endmacro %}
+
+{# The sum of two figures of which either may be unknown. #}
+{% macro add_up(left, right) -%}
+    coalesce({{ left }} + {{ right }}, {{ left }}, {{ right }})
+{%- endmacro %}
+
+{# The latest 5-minute mark at or before a moment. #}
+{% macro spread_mark(available_at) -%}
+    time_bucket(interval 5 minutes, {{ available_at }})
 {%- endmacro %}
 
 {# A hash of a set of rows, in whatever order they come. Each row is hashed twice: hash(a, b) is linear

@@ -4,6 +4,7 @@ with bars as (
     select *
     from {{ ref('stg_bars_1m') }}
     {{ in_scope() }}
+    where {{ within_reach('bar_at', var('max_bar_age_min')) }}
 ),
 
 calendar as (select * from {{ ref('int_sessions') }}),

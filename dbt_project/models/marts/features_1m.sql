@@ -2,6 +2,8 @@
    one definition that training, the live service, replays and tests all read. #}
 with bars as (select * from {{ ref('int_bars_in_scope') }}),
 
+earlier as (select * from {{ ref('int_earlier_sums') }}),
+
 daily_state as (select * from {{ ref('int_daily_state') }}),
 
 usual_volume as (select * from {{ ref('int_usual_volume_by_minute') }}),
@@ -13,10 +15,9 @@ spread_marks as (select * from {{ ref('int_spread_marks') }}),
 windowed as (
     select
         *,
-        (high + low + close) / 3 as typical_price,
         sum(volume) over so_far as volume_so_far,
         sum(close * volume) over so_far as dollar_volume_so_far,
-        sum(typical_price * volume) over so_far as typical_dollars_so_far,
+        sum({{ typical_price() }} * volume) over so_far as typical_dollars_so_far,
         max(high) over before_this_bar as high_before,
         count(*) over base as base_bars,
         max(high) over base as base_high,
@@ -24,6 +25,7 @@ windowed as (
         count(previous_close) over half_hour as return_count,
         sum(ln(close / previous_close) ** 2) over half_hour as squared_returns
     from bars
+    where {{ within_reach('bar_at', window_minutes()) }}
     window
         so_far as (
             partition by symbol, session_date, session_segment
@@ -41,6 +43,24 @@ windowed as (
             partition by symbol, session_date, session_segment
             order by minute_of_session range between 30 preceding and current row
         )
+),
+
+with_earlier as (
+    select
+        windowed.* replace (
+            {{ add_up('windowed.volume_so_far', 'earlier.volume') }} as volume_so_far,
+            {{ add_up('windowed.dollar_volume_so_far', 'earlier.dollar_volume') }}
+                as dollar_volume_so_far,
+            {{ add_up('windowed.typical_dollars_so_far', 'earlier.typical_dollars') }}
+                as typical_dollars_so_far,
+            greatest(windowed.high_before, earlier.high) as high_before
+        )
+    from windowed
+    left join earlier
+        on
+            windowed.symbol = earlier.symbol
+            and windowed.session_date = earlier.session_date
+            and windowed.session_segment = earlier.session_segment
 ),
 
 features as (
@@ -74,7 +94,7 @@ features as (
         bars.minute_of_session as minutes_since_open,
         ln(1 + bars.dollar_volume_so_far) as log_dollar_volume,
         case when bars.return_count >= 10 then sqrt(bars.squared_returns) end as realized_vol_30m
-    from windowed as bars
+    from with_earlier as bars
     left join daily_state using (symbol, session_date)
     left join usual_volume
         using (symbol, session_date, session_segment, minute_of_session)
@@ -84,7 +104,8 @@ features as (
             bars.symbol = spread_marks.symbol
             and bars.session_date = spread_marks.session_date
             and bars.session_segment = spread_marks.session_segment
-            and {{ spread_mark('bars.minute_of_session') }} = spread_marks.mark_minute
+            and {{ spread_mark('bars.available_at') }} = spread_marks.mark_at
+    where {{ within_reach('bars.bar_at', 0) }}
 )
 
 select * from features
