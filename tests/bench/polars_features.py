@@ -14,6 +14,7 @@ Assumes no splits in the bars' time, and one provider.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import resource
 import shutil
@@ -33,7 +34,10 @@ MINUTE = 60_000_000
 PAD = 60
 """Empty minutes between two lines of the grid: as long as the longest window, so none leaks."""
 BEFORE = 30
+KEY_STEP = 100_000
+"""Between the keys of two lines: more than any two minutes of a line lie apart."""
 SEGMENTS = ("PRE", "RTH", "POST")
+EDGES = ["pre_open_at", "open_at", "close_at", "post_close_at"]
 WINDOWS = (30, 60)
 UP, DOWN = 1.04, 0.985
 BASELINE, BASELINE_MIN = 20, 5
@@ -65,8 +69,22 @@ class Lines:
     """The bars of some symbols, sorted, and the symbol-sessions ("lines") they lie in."""
 
     rows: pl.DataFrame
+    line: Array
+    minute: Array
+    """Of each row: its line, and its minute of the session."""
     lines: pl.DataFrame
-    """One row per line: symbol, session_date, row_count, the calendar's bounds, daily state."""
+    """One row per line: symbol, session_date, is_half_day, is_ended, session_open, daily state."""
+    edges: Array
+    """4 x lines: the minutes where PRE, RTH and POST begin and POST ends."""
+    bounds: Array
+    """4 x lines: the rows where they do."""
+
+    def of_segment(self, segment: int) -> Array | slice:
+        """Return which rows lie in a segment."""
+        first, count = self.bounds[segment], self.bounds[segment + 1] - self.bounds[segment]
+        if count.sum() == len(self.rows):
+            return slice(None)
+        return ranges(first, count)
 
 
 def sorted_batches(inputs: Inputs, symbols_per_batch: int) -> Iterator[Lines]:
@@ -95,38 +113,48 @@ def sorted_batches(inputs: Inputs, symbols_per_batch: int) -> Iterator[Lines]:
 def _rows_of(bars: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
     start, count = runs["start"].to_numpy().astype(np.int64), runs["row_count"].to_numpy()
     count = count.astype(np.int64)
-    before = np.cumsum(count) - count
-    index = np.arange(count.sum()) + np.repeat(start - before, count)
-    rows = bars[pl.Series(index.astype(np.uint32))]
-    code = rows["symbol"].to_physical().to_numpy().astype(np.int64)
-    key = (code << 32) + rows["bar_at"].to_physical().to_numpy() // MINUTE
-    if (np.diff(key) <= 0).any():
-        rows = rows[pl.Series(np.argsort(key, kind="stable").astype(np.uint32))]
+    rows = bars[pl.Series(ranges(start, count).astype(np.uint32))]
+    code, at = (rows[name].to_physical().to_numpy() for name in ("symbol", "bar_at"))
+    if ((code[1:] == code[:-1]) & (at[1:] <= at[:-1])).any():
+        return rows.sort(pl.col("symbol").to_physical(), "bar_at")
     return rows
+
+
+def ranges(start: Array, count: Array) -> Array:
+    """Return the ranges of `count` numbers from each `start` on, one after the other."""
+    before = np.cumsum(count) - count
+    return np.arange(count.sum()) + np.repeat(start - before, count)
 
 
 def _lines(inputs: Inputs, rows: pl.DataFrame) -> Lines:
     """Return the rows that lie in a segment of their session, with their lines."""
-    change = rows.select(
-        (pl.col("symbol").to_physical().diff() != 0) | (pl.col("session_date").diff() != 0)
-    ).to_series()
-    change[0] = True
-    line = change.cast(pl.UInt32).cum_sum() - 1
+    code, date = rows["symbol"].to_physical().to_numpy(), rows["session_date"].to_physical()
+    date = date.to_numpy()
+    is_first = np.ones(len(rows), bool)
+    is_first[1:] = (code[1:] != code[:-1]) | (date[1:] != date[:-1])
+    first = np.flatnonzero(is_first)
+    count = np.diff(np.append(first, len(rows)))
+    line = np.repeat(np.arange(len(first)), count)
     lines = (
-        rows.select("symbol", "session_date")
-        .filter(change)
+        rows.select("symbol", "session_date")[pl.Series(first.astype(np.uint32))]
         .join(inputs.calendar, on="session_date", how="left", maintain_order="left")
         .join(inputs.daily_state, on=["symbol", "session_date"], how="left", maintain_order="left")
+        .with_columns(is_ended=pl.col("post_close_at") <= inputs.newest_landing)
     )
-    lines = lines.with_columns(is_ended=pl.col("post_close_at") <= inputs.newest_landing)
-    firsts = np.flatnonzero(change.to_numpy())
-    counts = np.diff(np.append(firsts, len(rows)))
-    at, lasts = rows["bar_at"], firsts + counts - 1
-    is_inside = (at[firsts] >= lines["pre_open_at"]) & (at[lasts] < lines["post_close_at"])
-    if not is_inside.fill_null(False).all():
-        opened, closed = (lines[name][line] for name in ("pre_open_at", "post_close_at"))
-        return _lines(inputs, rows.filter((at >= opened) & (at < closed)))
-    return Lines(rows, lines.with_columns(row_count=pl.Series(counts)))
+    stamps = lines.select(pl.col(EDGES).to_physical().fill_null(0)).to_numpy().T
+    edges = (stamps - stamps[1]) // MINUTE
+    minute = (rows["bar_at"].to_physical().to_numpy() - stamps[1][line]) // MINUTE
+    last = first + count - 1
+    if (minute[first] < edges[0]).any() or (minute[last] >= edges[3]).any():
+        is_inside = (minute >= edges[0][line]) & (minute < edges[3][line])
+        return _lines(inputs, rows.filter(pl.Series(is_inside)))
+    key = line * KEY_STEP + minute
+    bounds = np.searchsorted(key, np.arange(len(first)) * KEY_STEP + edges)
+    session_open = np.full(len(first), np.nan)
+    has_rth = np.flatnonzero(bounds[1] < bounds[2])
+    session_open[has_rth] = rows["open"].to_numpy()[bounds[1][has_rth]]
+    lines = lines.with_columns(session_open=session_open)
+    return Lines(rows, line, minute, lines, edges, bounds)
 
 
 # ---- The grid of one segment of a few symbols
@@ -175,8 +203,9 @@ def doubled(flat: Array, combine: np.ufunc, steps: int) -> list[Array]:
     tables, reach = [flat], 1
     for _ in range(steps):
         last = tables[-1]
-        table = last.copy()
+        table = np.empty_like(last)
         combine(last[:-reach], last[reach:], out=table[:-reach])
+        table[-reach:] = last[-reach:]
         tables.append(table)
         reach *= 2
     return tables
@@ -186,8 +215,10 @@ def over_window(tables: list[Array], combine: np.ufunc, minutes: int) -> Array:
     """Return the extreme over `minutes` from each minute on, by two overlapping tables."""
     step = int(minutes).bit_length() - 1
     shift = minutes - 2**step
-    out = tables[step].copy()
-    combine(tables[step][:-shift], tables[step][shift:], out=out[:-shift])
+    table = tables[step]
+    out = np.empty_like(table)
+    combine(table[:-shift], table[shift:], out=out[:-shift])
+    out[-shift:] = table[-shift:]
     return out
 
 
@@ -463,9 +494,9 @@ def fill_block(
 ) -> None:
     """Compute what looks along the minutes or across sessions for the rows of one block."""
     open_, high, low, close, volume = (bars[n] for n in ("open", "high", "low", "close", "volume"))
-    key = grid.line * 100_000 + grid.minute
+    key = grid.line * KEY_STEP + grid.minute
     gap = np.empty(len(key), np.int64)
-    gap[0], gap[1:] = 100_000, np.diff(key)
+    gap[0], gap[1:] = KEY_STEP, np.diff(key)
     has_before = gap <= 60
     out["previous_close"][:] = np.where(has_before, before(close), np.nan)
     out["volume_so_far"][:] = grid.so_far(volume)
@@ -508,35 +539,18 @@ def fill_block(
 
 def segment_columns(part: Lines, segment: int) -> pl.DataFrame | None:
     """Return the rows of a segment with what their features and labels are made of."""
-    lines = part.lines
-    count = lines["row_count"].to_numpy()
-    stamps = {
-        name: lines[name].to_physical().to_numpy()
-        for name in ("pre_open_at", "open_at", "close_at", "post_close_at")
-    }
-    line = np.repeat(np.arange(len(lines)), count)
-    at = part.rows["bar_at"].to_physical().to_numpy()
-    minute = ((at - np.repeat(stamps["open_at"], count)) // MINUTE).astype(np.int64)
-    edges = [
-        (stamps[name] - stamps["open_at"]) // MINUTE
-        for name in ("pre_open_at", "open_at", "close_at", "post_close_at")
-    ]
-    start, end = edges[segment], edges[segment + 1]
-    is_in = (minute >= start[line]) & (minute < end[line])
-    rth = (minute >= 0) & (minute < edges[2][line])
-    rth_rows = np.flatnonzero(rth)
-    rth_lines, first = np.unique(line[rth_rows], return_index=True)
-    session_open = np.full(len(lines), np.nan)
-    session_open[rth_lines] = part.rows["open"].to_numpy()[rth_rows[first]]
-    if not is_in.any():
+    rows, line, minute, lines = part.rows, part.line, part.minute, part.lines
+    start, end = part.edges[segment], part.edges[segment + 1]
+    chosen = part.of_segment(segment)
+    line, minute = line[chosen], minute[chosen]
+    if not len(line):
         return None
-    rows = part.rows
-    if not is_in.all():
-        rows, minute, line = rows.filter(pl.Series(is_in)), minute[is_in], line[is_in]
+    if not isinstance(chosen, slice):
+        rows = rows[pl.Series(chosen.astype(np.uint32))]
     columns = empty_columns(len(rows))
     bars = {n: rows[n].to_numpy() for n in ("open", "high", "low", "close", "volume")}
     code = lines["symbol"].to_physical().to_numpy()
-    half = lines["is_half_day"].to_numpy()
+    half, session_open = lines["is_half_day"].to_numpy(), lines["session_open"].to_numpy()
     origin, width = int(start.min()), int(end.max() - start.min())
     assert not (start % 5).any()
     assert not (end % 5).any()
@@ -556,15 +570,12 @@ def segment_columns(part: Lines, segment: int) -> pl.DataFrame | None:
             {name: values[a:b] for name, values in columns.items()},
         )
     per_line = lines.select(
-        "previous_close", "atr5_pct", "pump_days_60d", "open_at", "is_ended"
-    ).rename({"previous_close": "last_close"})
+        *("atr5_pct", "pump_days_60d", "session_open", "is_ended"),
+        last_close="previous_close",
+    )
+    columns["minutes_since_open"] = minute.astype(np.int32)
     return pl.concat(
-        [
-            rows,
-            pl.DataFrame(columns),
-            per_line.with_columns(session_open=session_open)[pl.Series(line.astype(np.uint32))],
-            pl.DataFrame({"minutes_since_open": minute.astype(np.int32)}),
-        ],
+        [rows, pl.DataFrame(columns), per_line[pl.Series(line.astype(np.uint32))]],
         how="horizontal",
     ).with_columns(session_segment=pl.lit(SEGMENTS[segment], pl.Enum(SEGMENTS)))
 
@@ -663,7 +674,7 @@ def read_inputs(folder: Path) -> Inputs:
 
 
 def run(
-    folder: Path, out: Path, symbols_per_batch: int = 25, output: str = "parquet", workers: int = 2
+    folder: Path, out: Path, symbols_per_batch: int = 5, output: str = "parquet", workers: int = 2
 ) -> int:
     """Compute both marts of the inputs in `folder`; return the number of rows of features.
 
@@ -772,10 +783,19 @@ def export(warehouse: Path, folder: Path, symbols: list[str] | None = None) -> N
         copy("select max(landed_at) as landed_at from raw.bars_1m", "newest_landing")
 
 
+def keep_freed_memory() -> None:
+    """Let malloc (glibc's) keep what numpy frees: a fifth of the time went into page faults."""
+    libc = ctypes.CDLL(None)
+    trim_threshold, mmap_threshold, arena_max = -1, -3, -8
+    libc.mallopt(mmap_threshold, 1 << 30)
+    libc.mallopt(trim_threshold, 2**31 - 1)
+    libc.mallopt(arena_max, 1)
+
+
 def main(
     bars_db: Path,
     out_dir: Path,
-    symbols_per_batch: int = 25,
+    symbols_per_batch: int = 5,
     output: str = "parquet",
     workers: int = 2,
 ) -> None:
@@ -783,6 +803,7 @@ def main(
     folder = out_dir / "inputs"
     if not (folder / "bars.parquet").exists():
         export(bars_db, folder)
+    keep_freed_memory()
     started = time.perf_counter()
     rows = run(folder, out_dir, symbols_per_batch, output, workers)
     seconds = time.perf_counter() - started
