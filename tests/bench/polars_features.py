@@ -23,6 +23,7 @@ import ctypes
 import json
 import resource
 import shutil
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -807,6 +808,8 @@ def export(warehouse: Path, folder: Path, symbols: list[str] | None = None) -> N
 
 def keep_freed_memory() -> None:
     """Let malloc (glibc's) keep what numpy frees: a fifth of the time went into page faults."""
+    if sys.platform != "linux":
+        return
     libc = ctypes.CDLL(None)
     trim_threshold, mmap_threshold, arena_max = -1, -3, -8
     libc.mallopt(mmap_threshold, 1 << 30)
