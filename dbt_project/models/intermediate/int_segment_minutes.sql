@@ -4,6 +4,7 @@ with sessions as (select * from {{ ref('int_sessions_built') }}),
 minutes as (
     select
         session_date,
+        open_at,
         unnest(
             range(
                 date_diff('minute', open_at, pre_open_at),
@@ -22,7 +23,8 @@ segmented as (
             when minute_of_session < close_minute then 'RTH'
             else 'POST'
         end as session_segment,
-        minute_of_session
+        minute_of_session,
+        open_at + to_minutes(minute_of_session) as bar_at
     from minutes
 )
 

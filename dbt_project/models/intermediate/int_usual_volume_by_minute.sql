@@ -25,6 +25,7 @@ grid as (
         symbol_sessions.baseline_count,
         minutes.session_segment,
         minutes.minute_of_session,
+        minutes.bar_at,
         coalesce(baseline_volumes.summed_volume, 0) * symbol_sessions.split_factor as summed_volume
     from symbol_sessions
     inner join segments using (symbol)
@@ -41,6 +42,7 @@ smoothed as (
         session_date,
         session_segment,
         minute_of_session,
+        bar_at,
         avg(summed_volume) over (
             by_minute
             rows between {{ var('rvol_smooth_minutes') }} preceding

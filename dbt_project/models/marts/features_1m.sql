@@ -19,14 +19,19 @@ windowed as (
         sum(close * volume) over so_far as dollar_volume_so_far,
         sum({{ typical_price() }} * volume) over so_far as typical_dollars_so_far,
         max(high) over before_this_bar as high_before,
-        count(*) over base as base_bars,
         max(high) over base as base_high,
         min(low) over base as base_low,
-        count(previous_close) over half_hour as return_count,
-        sum(ln(close / previous_close) ** 2) over half_hour as squared_returns
+        sum(ln(close / previous_close) ** 2) over half_hour as squared_returns,
+        {# ten bars are in a window when the tenth one back is: lags are cheaper than counts #}
+        minute_of_session - lag(minute_of_session, 10) over by_minute <= 30 as has_base,
+        minute_of_session - lag(minute_of_session, 9) over by_minute <= 30
+        and lag(previous_close, 9) over by_minute is not null as has_ten_returns
     from bars
     where {{ within_reach('bar_at', window_minutes()) }}
     window
+        by_minute as (
+            partition by symbol, session_date, session_segment order by minute_of_session
+        ),
         so_far as (
             partition by symbol, session_date, session_segment
             order by minute_of_session rows unbounded preceding
@@ -77,7 +82,7 @@ features as (
         bars.volume,
         {{ safe_divide('bars.volume', 'usual_volume.usual_volume') }} as rvol_1m,
         {{ safe_divide('bars.volume_so_far', 'usual_volume.usual_volume_so_far') }} as rvol_day,
-        case when bars.base_bars >= 10 then bars.base_high / bars.base_low - 1 end as base_range,
+        case when bars.has_base then bars.base_high / bars.base_low - 1 end as base_range,
         bars.close / bars.previous_close - 1 as move_prev,
         spread_marks.spread_est,
         {{ safe_divide('bars.typical_dollars_so_far', 'bars.volume_so_far') }} as vwap,
@@ -93,16 +98,17 @@ features as (
         {{ safe_divide('base_range', 'daily_state.atr5_pct') }} as range_atr,
         bars.minute_of_session as minutes_since_open,
         ln(1 + bars.dollar_volume_so_far) as log_dollar_volume,
-        case when bars.return_count >= 10 then sqrt(bars.squared_returns) end as realized_vol_30m
+        case when bars.has_ten_returns then sqrt(bars.squared_returns) end as realized_vol_30m
     from with_earlier as bars
-    left join daily_state using (symbol, session_date)
+    left join daily_state
+        on bars.symbol = daily_state.symbol and bars.session_date = daily_state.session_date
     left join usual_volume
-        using (symbol, session_date, session_segment, minute_of_session)
-    left join session_opens using (symbol, session_date)
+        on bars.symbol = usual_volume.symbol and bars.bar_at = usual_volume.bar_at
+    left join session_opens
+        on bars.symbol = session_opens.symbol and bars.session_date = session_opens.session_date
     left join spread_marks
         on
             bars.symbol = spread_marks.symbol
-            and bars.session_date = spread_marks.session_date
             and bars.session_segment = spread_marks.session_segment
             and {{ spread_mark('bars.available_at') }} = spread_marks.mark_at
     where {{ within_reach('bars.bar_at', 0) }}
