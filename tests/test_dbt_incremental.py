@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from tests.warehouse_builder import run_dbt
+from tests.warehouse_compare import built, differing_tables
 
 NEW_SESSION = date(2024, 12, 27)
 REVISED_SESSION = date(2024, 11, 20)
@@ -26,10 +27,6 @@ CHANGES = [
         from raw.profiles where symbol = $revised""",
     "delete from raw.bars_1m where symbol = $shrunk and session_date = '2024-11-13'",
 ]
-
-
-def built(data_dir: Path) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(str(data_dir / "warehouse.duckdb"), read_only=True)
 
 
 def hold_back(data_dir: Path, added: str) -> None:
@@ -113,37 +110,6 @@ def daily_runs(
 def made(daily_runs: DailyRuns, model: str, run: int) -> set[tuple[str | None, date]]:
     """Return the partitions of a model that the run-th dbt run made and that stand since."""
     return {(symbol, day) for name, symbol, day in daily_runs.made[run] if name == model}
-
-
-def differing_tables(left: Path, right: Path) -> list[str]:
-    """Return the tables of intermediate and marts that are not equal, row for row."""
-    found = []
-    with built(left) as connection:
-        connection.execute(f"attach '{right / 'warehouse.duckdb'}' as other (read_only)")
-        tables = connection.execute(
-            "select schema_name || '.' || table_name from duckdb_tables() "
-            "where database_name = 'warehouse' and schema_name in ('intermediate', 'marts') "
-            "and table_name not like 'built_%'"
-        ).fetchall()
-        for (table,) in tables:
-            columns = [row[:2] for row in connection.execute(f"describe {table}").fetchall()]
-            keys = [name for name, kind in columns if kind != "DOUBLE"]
-            values = [name for name, kind in columns if kind == "DOUBLE"]
-            on = " and ".join(f"l.{name} is not distinct from r.{name}" for name in keys) or "true"
-            same = " and ".join(
-                f"(l.{name} is not distinct from r.{name} or "
-                f"abs(l.{name} - r.{name}) <= 1e-9 * greatest(1, abs(l.{name})))"
-                for name in values
-            )
-            ((count,),) = connection.execute(
-                "select count(*) from (select *, true as is_there from " + table + ") as l "
-                f"full join (select *, true as is_there from other.{table}) as r on {on} "
-                f"where l.is_there is null or r.is_there is null or not ({same or 'true'})"
-            ).fetchall()
-            if count:
-                found.append(f"{table}: {count} rows")
-    assert len(tables) > 20
-    return found
 
 
 def test_a_full_refresh_gives_the_same_rows(daily_runs: DailyRuns, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-{# One row per (symbol, session_date, session_segment): sums and extremes of the bars that are too old
-   for the windows of features_1m; none where a read asks for all bars. See macros/bounds.sql. #}
+{# One row per (symbol, session_date, session_segment): sums and extremes of the bars that are too
+   old for the windows of features_1m; none where a read asks for all bars. See macros/bounds.sql.
+   #}
 with bars as (select * from {{ ref('int_bars_in_scope') }}),
 
 earlier as (

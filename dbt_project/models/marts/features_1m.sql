@@ -4,9 +4,17 @@ with bars as (select * from {{ ref('int_bars_in_scope') }}),
 
 earlier as (select * from {{ ref('int_earlier_sums') }}),
 
-daily_state as (select * from {{ ref('int_daily_state') }}),
+daily_state as (
+    select *
+    from {{ ref('int_daily_state') }}
+    {{ in_scope() }}
+),
 
-usual_volume as (select * from {{ ref('int_usual_volume_by_minute') }}),
+usual_volume as (
+    select *
+    from {{ ref('int_usual_volume_by_minute') }}
+    {{ in_scope() }}
+),
 
 session_opens as (select * from {{ ref('int_session_opens') }}),
 

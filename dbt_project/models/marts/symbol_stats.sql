@@ -1,5 +1,19 @@
-{# One row per symbol with minute bars: how it trades, and what came of its candidates. #}
-with training_rows as (select * from {{ ref('training_rows') }}),
+{# One row per symbol with minute bars: how it trades, and what came of its candidates, over the
+   latest lookback_days sessions. #}
+with sessions as (
+    select session_date
+    from {{ ref('int_sessions_built') }}
+    order by session_date desc
+    limit {{ var('lookback_days') + 1 }}
+),
+
+first_session as (select min(session_date) as session_date from sessions),
+
+training_rows as (
+    select *
+    from {{ ref('training_rows') }}
+    where session_date >= (select first_session.session_date from first_session)
+),
 
 entries as (
     select
@@ -7,6 +21,7 @@ entries as (
         count(*) as entry_count,
         count(*) filter (where state = 'RePump') as repump_count
     from {{ ref('entries_1m') }}
+    where session_date >= (select first_session.session_date from first_session)
     group by symbol
 ),
 
