@@ -26,7 +26,7 @@ def rebuilder(connection: duckdb.DuckDBPyConnection, built: Path) -> Rebuild:
     statements = [
         f"create or replace table {node['schema']}.{node['name']} as {node['compiled_code']}"
         for node in (models[key] for key in TopologicalSorter(parents).static_order())
-        if node["config"]["materialized"] != "view"
+        if node["config"]["materialized"] in ("table", "per_session")
     ]
 
     def rebuild() -> None:

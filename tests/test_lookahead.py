@@ -15,7 +15,8 @@ from tests.rebuild import Rebuild, rebuilder
 
 SYMBOLS = 3
 
-# What a row of each mart may know: bars up to the moment it is available, and earlier sessions.
+# What a row of each mart, and of the nightly tables behind it, may know: bars up to the moment it
+# is available, and earlier sessions.
 ROWS_UNTIL = {
     "marts.features_1m": "available_at <= $moment",
     "marts.states_1m": "available_at <= $moment",
@@ -25,6 +26,11 @@ ROWS_UNTIL = {
     "marts.scanner_funnel": "session_date <= $session_date",
     "marts.labels_1m": "session_date < $session_date",
     "marts.training_rows": "session_date < $session_date",
+    "marts.data_quality": "session_date < $session_date",
+    "intermediate.int_daily_state": "session_date <= $session_date",
+    "intermediate.int_usual_volume_by_minute": "session_date <= $session_date",
+    "intermediate.int_scanner_inputs": "session_date <= $session_date",
+    "intermediate.int_scanner_scores": "session_date <= $session_date",
 }
 
 SCRAMBLE = [
@@ -99,8 +105,11 @@ def moments(connection: duckdb.DuckDBPyConnection) -> list[datetime]:
 def keep(connection: duckdb.DuckDBPyConnection, marts: dict[str, str]) -> None:
     """Keep what the marts say before anything is changed, in tables named before_<mart>."""
     for mart in marts:
-        kept = mart.replace("marts.", "before_")
-        connection.execute(f"create or replace temp table {kept} as select * from {mart}")
+        connection.execute(f"create or replace temp table {_before(mart)} as select * from {mart}")
+
+
+def _before(mart: str) -> str:
+    return "before_" + mart.split(".")[1]
 
 
 def differing(
@@ -113,7 +122,9 @@ def differing(
     columns = [row[:2] for row in connection.execute(f"describe {mart}").fetchall()]
     names = {name for name, _ in columns}
     key = ["symbol", "bar_at"] if "bar_at" in names else ["session_date"]
-    key += [name for name in ("step", "symbol") if "bar_at" not in names and name in names]
+    key += [
+        name for name in ("step", "symbol", "check_name") if "bar_at" not in names and name in names
+    ]
     counts = ", ".join(
         f"count(*) filter ({_differs(f'old.{name}', f'new.{name}', kind)}) as {name}"
         for name, kind in columns
@@ -122,7 +133,7 @@ def differing(
     known = {k: v for k, v in parameters.items() if f"${k}" in condition}
     missing, *row = connection.execute(
         f"""
-        with old as (select * from {mart.replace("marts.", "before_")} where {condition}),
+        with old as (select * from {_before(mart)} where {condition}),
         new as (select * from {mart} where {condition})
         select count(*) filter (old.{key[0]} is null or new.{key[0]} is null), {counts}
         from old full join new using ({", ".join(key)})
