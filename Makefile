@@ -9,7 +9,7 @@ export DBT_VARS
 export DBT_PROJECT_DIR := $(CURDIR)/dbt_project
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: help setup demo ingest features train live sql docs check test
+.PHONY: help setup demo ingest features train live sql docs bench check test
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,9 +39,10 @@ features: setup ## dbt build, a new published snapshot, exports
 
 train: setup ## models from the published snapshot
 	$(PY) -m ml.train
-
 live: setup ## the live service
 	$(PY) -m live serve
+bench: setup ## what the warehouse costs, against peers beside it (PARTS='build live')
+	$(PY) -m tests.bench.warehouse $(PARTS)
 
 sql: setup .venv-sql/.ready ## a SQL prompt on the newest snapshot (Q='select 1' answers one query)
 	@snapshot=$$($(PY) -m ingest snapshot) && exec .venv-sql/bin/$(if $(Q),hsql --command "$$Q",harlequin) --read-only "$$snapshot"

@@ -222,7 +222,7 @@ class LiveWarehouse:
 
     def _want_rows_from(self, since: datetime) -> None:
         """Bound what the views read (dbt_project/macros/bounds.sql); no row from then on differs."""
-        self._connection.execute(f"set variable rows_from = timestamp '{since}'")
+        self._connection.execute("set variable rows_from = $since", {"since": since})
 
     def _newest_bar_at(self) -> datetime | None:
         ((newest,),) = self._connection.execute("select max(bar_at) from raw.bars_1m").fetchall()

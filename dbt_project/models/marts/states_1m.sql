@@ -2,13 +2,15 @@
    The spread is the quoted one where a quote is younger than 60 s, else the estimated one. #}
 with features as (select * from {{ ref('features_1m') }}),
 
+{# A quote counts for the bar that closes less than a minute after it. #}
 quotes as (
     select
         symbol,
-        quoted_at,
-        (ask - bid) / ((ask + bid) / 2) as quoted_spread
+        time_bucket(interval 1 minute, quoted_at + interval '59.999999 seconds') as available_at,
+        arg_max((ask - bid) / ((ask + bid) / 2), quoted_at) as quoted_spread
     from {{ ref('stg_quotes') }}
     where bid > 0 and ask >= bid
+    group by all
 ),
 
 rules as (select * from {{ ref('signal_rules') }}),
@@ -16,19 +18,16 @@ rules as (select * from {{ ref('signal_rules') }}),
 with_spread as (
     select
         features.*,
-        features.available_at - quotes.quoted_at < interval 60 seconds as has_fresh_quote,
-        case when has_fresh_quote then quotes.quoted_spread else features.spread_est end as spread,
-        case when has_fresh_quote then 'quoted' else 'estimated' end as spread_source
+        coalesce(quotes.quoted_spread, features.spread_est) as spread,
+        case when quotes.quoted_spread is null then 'estimated' else 'quoted' end as spread_source
     from features
-    asof left join quotes
-        on
-            features.symbol = quotes.symbol
-            and features.available_at >= quotes.quoted_at
+    left join quotes
+        on features.symbol = quotes.symbol and features.available_at = quotes.available_at
 ),
 
 gates as (
     select
-        with_spread.* exclude (has_fresh_quote),
+        with_spread.*,
         coalesce(gap >= rules.gap_min or prior_high_gain >= rules.gap_min, false) as is_pumped,
         coalesce(is_pumped and base_range <= rules.base_range_max, false) as is_base,
         {{ entry_gate() }} as is_entry,
