@@ -285,6 +285,43 @@ def test_session_that_the_calendar_lacks_is_counted(connection: duckdb.DuckDBPyC
     assert got == [(MINUTES, len(SYMBOLS))]
 
 
+def quality(connection: duckdb.DuckDBPyConnection, check_name: str) -> set[tuple[Any, ...]]:
+    return set(
+        connection.execute(
+            "select symbol, session_date, figure, severity from marts.data_quality "
+            "where check_name = $check_name",
+            {"check_name": check_name},
+        ).fetchall()
+    )
+
+
+def test_bars_of_no_session_are_errors(connection: duckdb.DuckDBPyConnection) -> None:
+    want = {(symbol, LACKING, MINUTES, "error") for symbol in SYMBOLS}
+    want |= {
+        ("WEEKEND", date(2024, 12, 7), 1, "error"),
+        ("HOLIDAY", date(2024, 11, 28), 1, "error"),
+    }
+    assert quality(connection, "bars_without_session_count") == want
+
+
+def test_daily_bars_of_no_session_are_counted(connection: duckdb.DuckDBPyConnection) -> None:
+    want = {(symbol, LACKING, 1, "warning") for symbol in SYMBOLS}
+    want.add((DAILY_OUTSIDE, date(2024, 12, 7), 1, "warning"))
+    assert quality(connection, "daily_bars_without_session") == want
+
+
+def test_rejected_bars_are_counted_in_their_session(connection: duckdb.DuckDBPyConnection) -> None:
+    got = {symbol for symbol, *_ in quality(connection, "rejected_row_count")}
+    timeless = {name for name, (_, reason) in REJECTED.items() if reason == "no bar_at"}
+    dated = {name for name, (_, reason) in DAILY_REJECTED.items() if reason != "no session_date"}
+    assert got - timeless == (REJECTED.keys() - timeless) | dated
+
+
+def test_bars_of_two_providers_are_counted(connection: duckdb.DuckDBPyConnection) -> None:
+    got = {symbol for symbol, *_ in quality(connection, "duplicate_version_count")}
+    assert got == {TWO_PROVIDERS}
+
+
 def test_funnel_stops_what_has_no_market_cap(connection: duckdb.DuckDBPyConnection) -> None:
     got = connection.execute(
         "select symbols_in, symbols_out from marts.scanner_funnel "

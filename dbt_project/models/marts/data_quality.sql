@@ -13,7 +13,7 @@ typed_checks as (
     from checks
 ),
 
-figures as (
+session_figures as (
     from typed_checks
     unpivot (
         figure for check_name in (
@@ -29,6 +29,12 @@ figures as (
             sessions_since_last
         )
     )
+),
+
+figures as (
+    from session_figures
+    union all by name
+    from {{ ref('int_stray_rows') }}
 ),
 
 found as (
