@@ -19,10 +19,10 @@ from ingest.settings import ROOT
 PASSING = """
 select
     inputs.session_date, inputs.atr5_pct, inputs.pump_days_60d, inputs.relative_volume,
-    inputs.log10_dollar_volume, spreads.edge_21d,
+    inputs.log10_dollar_volume, scores.edge_21d,
     daily.high / inputs.last_close - 1 >= 0.08 as has_run
 from intermediate.int_scanner_inputs as inputs
-left join intermediate.int_scanner_spreads as spreads using (symbol, session_date)
+inner join intermediate.int_scanner_scores as scores using (symbol, session_date)
 inner join intermediate.int_daily_series as daily using (symbol, session_date)
 where inputs.failed_step is null
 """
