@@ -4,10 +4,10 @@
 tests.bench.bars_io exported, computes every column of both marts, writes them, and prints one JSON
 line.
 
-The bars of a segment are laid out on a grid: every symbol and session is a line of `width` minutes,
-present or not, the last PAD of them always empty. On it a window of minutes is a number of rows, so
-windows are shifted columns combined, as no window reaches past PAD empty minutes into another line,
-and sessions are a number of rows apart as well. What looks from bar to bar is computed on the bars.
+The bars of a segment are laid out on a grid: each symbol and session is a line of as many minutes,
+present or not, of which the first PAD are always empty. There a window of minutes is a number of
+rows, and windows are shifted columns combined: none reaches past PAD empty minutes into another
+line. What looks from bar to bar is computed on the bars themselves.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.bench.bars_io import Frames, Inputs, empty_folders, read_inputs, repo
 from tests.bench.mart_columns import SEGMENTS, WINDOWS, features_of, labels_of
 
 PAD = 60
-"""Empty minutes at the end of a line: as long as the longest window."""
+"""Empty minutes at the start of a line: as long as the longest window."""
 BACK = 30
 MAX_BAR_AGE = 60
 MAX_WAIT = 6
@@ -358,7 +358,7 @@ def with_grid_columns(
     columns = pl.concat(
         [window_columns(grid), usual_volumes(grid, lines, width)], how="horizontal"
     ).filter(grid["has_bar"])
-    spread = pl.lit(spreads_of(grid).shift()).gather((c("position") + 1) // 5)
+    spread = pl.lit(spreads_of(grid)).gather((c("position") + 1) // 5 - 1)
     start, stop = of_line(lines, "start"), of_line(lines, "stop")
     column = c("position") % width
     minutes = pl.min_horizontal(stop - 1, column + 2) - pl.max_horizontal(start, column - 2) + 1
@@ -448,8 +448,8 @@ def _target_comes_first(touched: pl.LazyFrame, grid: pl.DataFrame) -> pl.DataFra
 
 def segment_rows(bars: pl.DataFrame, lines: pl.DataFrame, start: str, end: str) -> pl.DataFrame:
     """Return the bars of a segment with all that the marts' columns are made of."""
-    origin = lines[start].min()
-    width = lines[end].max() - origin + PAD
+    origin = lines[start].min() - PAD
+    width = lines[end].max() - origin
     assert width % 5 == 0, f"a segment of {width - PAD} minutes is not made of 5-minute buckets"
     lines = lines.with_columns(start=c(start) - origin, stop=c(end) - origin, segment_end=c(end))
     position = c("line").cast(pl.Int32) * width + c("minutes_since_open") - origin
