@@ -13,7 +13,6 @@ line. What looks from bar to bar is computed on the bars themselves.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -21,6 +20,7 @@ import typer
 
 from tests.bench.bars_io import Frames, Inputs, empty_folders, read_inputs, report, save
 from tests.bench.mart_columns import SEGMENTS, WINDOWS, features_of, labels_of
+from tests.bench.polars_edge import TERMS, edge_terms, spreads_of
 
 PAD = 60
 """Empty minutes at the start of a line: as long as the longest window."""
@@ -30,7 +30,6 @@ MAX_WAIT = 6
 """From the minute of a bar to the one of its entry."""
 UP, DOWN = 1.04, 0.985
 BASELINE, BASELINE_MIN = 20, 5
-TERMS = ("bar", "tau", "po", "pc", "r1", "r2", "r3", "r4", "r5")
 
 c = pl.col
 
@@ -133,36 +132,12 @@ def with_bar_before(bars: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def terms_of(bars: pl.DataFrame) -> pl.DataFrame:
-    """Return what is laid out on the grid: EDGE's terms, squared return, and the bar itself."""
-    has_before = c("previous_close").is_not_null()
-    is_changed = (c("high") != c("low")) | (c("low") != c("previous_close"))
-
-    def differ(left: str, right: str) -> pl.Expr:
-        return (c(left) != c(right)).cast(pl.Float64)
-
-    logs = bars.with_columns(
-        tau=(has_before & is_changed).cast(pl.Float64),
-        middle=(c("high").log() + c("low").log()) / 2,
-        log_open=c("open").log(),
-        log_close=c("close").log(),
-    ).with_columns(
-        previous_middle=pl.when(has_before).then(c("middle").shift()),
-        previous_log_close=pl.when(has_before).then(c("log_close").shift()),
-    )
-    return logs.select(
-        *("position", "high", "low", "volume", "tau"),
-        bar=has_before.cast(pl.Float64),
-        po=c("tau") * (differ("open", "high") + differ("open", "low")),
-        pc=c("tau")
-        * (differ("previous_close", "previous_high") + differ("previous_close", "previous_low")),
-        r1=pl.when(has_before).then(c("middle") - c("log_open")),
-        r2=c("log_open") - c("previous_middle"),
-        r3=c("middle") - c("previous_log_close"),
-        r4=c("previous_log_close") - c("previous_middle"),
-        r5=c("log_open") - c("previous_log_close"),
-        squares_1=(c("log_close") - c("previous_log_close")) ** 2,
-    )
+def grid_terms(bars: pl.DataFrame) -> pl.DataFrame:
+    """Return of each bar what is laid out on the grid."""
+    squared_return = (c("close") / c("previous_close")).log() ** 2
+    return bars.select(
+        *("position", "volume"), high_1="high", low_1="low", squares_1=squared_return
+    ).hstack(edge_terms(bars))
 
 
 def on_grid(terms: pl.DataFrame, size: int) -> pl.DataFrame:
@@ -170,16 +145,14 @@ def on_grid(terms: pl.DataFrame, size: int) -> pl.DataFrame:
 
     The streaming engine merges what is sorted: a sixth of the CPU time of a hash join.
     """
-    empty = {"high": float("-inf"), "low": float("inf")}
+    minutes = pl.LazyFrame().select(position=pl.int_range(size, dtype=pl.Int32))
     return (
-        pl.LazyFrame()
-        .select(position=pl.int_range(size, dtype=pl.Int32))
-        .set_sorted("position")
+        minutes.set_sorted("position")
         .join(terms.lazy().set_sorted("position"), on="position", how="left", maintain_order="left")
         .select(
-            has_bar=c("high").is_not_null(),
-            high_1=c("high").fill_null(empty["high"]),
-            low_1=c("low").fill_null(empty["low"]),
+            has_bar=c("high_1").is_not_null(),
+            high_1=c("high_1").fill_null(float("-inf")),
+            low_1=c("low_1").fill_null(float("inf")),
             **{name: c(name).fill_null(0.0) for name in (*TERMS, "volume", "squares_1")},
         )
         .collect(engine="streaming")
@@ -189,117 +162,39 @@ def on_grid(terms: pl.DataFrame, size: int) -> pl.DataFrame:
 # ---- Windows of minutes, on the grid
 
 
-def with_doubled_windows(grid: pl.DataFrame) -> pl.DataFrame:
-    """Add high_N, low_N and squares_N over the N = 2, 4, ... 32 minutes from each minute on."""
+def doubled_windows(grid: pl.DataFrame) -> pl.DataFrame:
+    """Return high_N, low_N and squares_N over the N = 1, 2, 4, ... 32 minutes from each one on."""
+    windows = grid.select("high_1", "low_1", "squares_1")
     for n in (1, 2, 4, 8, 16):
-        squares = c(f"squares_{n}")
-        grid = grid.with_columns(
-            pl.max_horizontal(f"high_{n}", c(f"high_{n}").shift(-n)).alias(f"high_{2 * n}"),
-            pl.min_horizontal(f"low_{n}", c(f"low_{n}").shift(-n)).alias(f"low_{2 * n}"),
+        high, low, squares = c(f"high_{n}"), c(f"low_{n}"), c(f"squares_{n}")
+        windows = windows.with_columns(
+            pl.max_horizontal(high, high.shift(-n)).alias(f"high_{2 * n}"),
+            pl.min_horizontal(low, low.shift(-n)).alias(f"low_{2 * n}"),
             (squares + squares.shift(-n, fill_value=0.0)).alias(f"squares_{2 * n}"),
         )
-    return grid
+    return windows
 
 
-def window_columns(grid: pl.DataFrame) -> pl.DataFrame:
-    """Return the extremes of the horizons from each minute on, and of the base before it."""
-    ahead = grid.select(
-        high_30m=pl.max_horizontal("high_16", c("high_16").shift(-14)),
-        low_30m=pl.min_horizontal("low_16", c("low_16").shift(-14)),
-        high_60m=pl.max_horizontal("high_32", c("high_32").shift(-28)),
-        low_60m=pl.min_horizontal("low_32", c("low_32").shift(-28)),
-    )
-    squares = (
-        c("squares_16").shift(30)
-        + c("squares_8").shift(14)
-        + c("squares_4").shift(6)
-        + c("squares_2").shift(2)
-        + c("squares_1")
-    )
-    return ahead.with_columns(
-        base_high=c("high_30m").shift(BACK),
-        base_low=c("low_30m").shift(BACK),
-        squared_returns=grid.select(squares).to_series(),
-    )
+def window_columns(windows: pl.DataFrame) -> pl.DataFrame:
+    """Return the extremes of the horizons from each minute on, and of the base before it.
 
-
-# ---- EDGE
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """One of EDGE's two, of columns: x - a * t at the open and y - b * u at the close."""
-
-    x: str
-    t: str
-    y: str
-    u: str
-    a: str
-    b: str
-
-    def squares(self) -> list[tuple[str, str]]:
-        """Return the products that the variance needs, in the order `variance` takes them."""
-        x, t, y, u = self.x, self.t, self.y, self.u
-        at_one_time = [(x, x), (x, t), (t, t), (y, y), (y, u), (u, u)]
-        return [*at_one_time, (x, y), (x, u), (t, y), (t, u)]
-
-    def mean(self) -> pl.Expr:
-        """Return the estimate, from means of products."""
-        a, b = c(self.a) / c("tau"), c(self.b) / c("tau")
-        return c("wo") * (c(self.x) - a * c(self.t)) + c("wc") * (c(self.y) - b * c(self.u))
-
-    def variance(self, mean: str) -> pl.Expr:
-        """Return the variance of the estimate, whose own column is `mean`."""
-        wo, wc, a, b = c("wo"), c("wc"), c(self.a) / c("tau"), c(self.b) / c("tau")
-        xx, xt, tt, yy, yu, uu, xy, xu, ty, tu = (c("*".join(pair)) for pair in self.squares())
-        return (
-            wo * wo * (xx - 2 * a * xt + a * a * tt)
-            + wc * wc * (yy - 2 * b * yu + b * b * uu)
-            + 2 * wo * wc * (xy - b * xu - a * ty + a * b * tu)
-            - c(mean) ** 2
-        )
-
-
-ESTIMATES = (
-    Estimate("r1_r2", "tau_r2", "r3_r4", "tau_r4", "r1", "r3"),
-    Estimate("r1_r5", "tau_r5", "r5_r4", "tau_r4", "r1", "r5"),
-)
-SINGLE = ("bar", "tau", "po", "pc", "r1", "r3", "r5")
-PAIRS = ("r1_r2", "tau_r2", "r3_r4", "tau_r4", "r1_r5", "tau_r5", "r5_r4")
-SQUARES = dict.fromkeys(pair for estimate in ESTIMATES for pair in estimate.squares())
-
-
-def spreads_of(grid: pl.DataFrame) -> pl.Series:
-    """Return EDGE over the hour up to the end of each 5-minute bucket of the grid."""
-    pairs = (name.split("_") for name in PAIRS)
-    terms = grid.select(*SINGLE, *((c(x) * c(y)).alias(f"{x}_{y}") for x, y in pairs))
-
-    def bucket_sum(values: pl.Expr) -> pl.Expr:
-        return values.reshape((-1, 5)).arr.sum()
-
-    buckets = terms.select(
-        *(bucket_sum(c(name)).alias(name) for name in (*SINGLE, *PAIRS)),
-        *(bucket_sum(c(x) * c(y)).alias(f"{x}*{y}") for x, y in SQUARES),
-    )
-    every = pl.all()
-    two = buckets.select(every + every.shift(1, fill_value=0.0))
-    four = two.select(every + every.shift(2, fill_value=0.0))
-    hour = four.select(every + every.shift(4, fill_value=0.0) + every.shift(8, fill_value=0.0))
-    return _spread(hour)
-
-
-def _spread(hour: pl.DataFrame) -> pl.Series:
-    """Return EDGE of the sums of its products; null where it is undefined."""
-    e1, e2, v1, v2 = c("e1"), c("e2"), c("v1"), c("v2")
-    s2 = pl.when(v1 + v2 > 0).then((v2 * e1 + v1 * e2) / (v1 + v2)).otherwise((e1 + e2) / 2)
-    is_defined = (hour["bar"] >= 30) & (hour["tau"] >= 2) & (hour["po"] > 0) & (hour["pc"] > 0)
+    A window of 60 minutes is two of 32 that overlap; 31 are 16, 8, 4, 2 and 1 in a row.
+    """
     return (
-        hour.select(pl.all() / c("bar"))
-        .with_columns(wo=-4 / c("po"), wc=-4 / c("pc"))
-        .with_columns(e1=ESTIMATES[0].mean(), e2=ESTIMATES[1].mean())
-        .with_columns(v1=ESTIMATES[0].variance("e1"), v2=ESTIMATES[1].variance("e2"))
-        .select(pl.when(is_defined).then(s2.clip(lower_bound=0).sqrt()))
-        .to_series()
+        windows.lazy()
+        .select(
+            high_30m=pl.max_horizontal("high_16", c("high_16").shift(-14)),
+            low_30m=pl.min_horizontal("low_16", c("low_16").shift(-14)),
+            high_60m=pl.max_horizontal("high_32", c("high_32").shift(-28)),
+            low_60m=pl.min_horizontal("low_32", c("low_32").shift(-28)),
+            squared_returns=c("squares_16").shift(30)
+            + c("squares_8").shift(14)
+            + c("squares_4").shift(6)
+            + c("squares_2").shift(2)
+            + c("squares_1"),
+        )
+        .with_columns(base_high=c("high_30m").shift(BACK), base_low=c("low_30m").shift(BACK))
+        .collect()
     )
 
 
@@ -351,31 +246,29 @@ def _over_sessions(baseline: pl.DataFrame) -> pl.DataFrame:
 # ---- Bars with what the grid says of them
 
 
-def with_grid_columns(
-    bars: pl.DataFrame, grid: pl.DataFrame, lines: pl.DataFrame, width: int
-) -> pl.DataFrame:
-    """Add windows, usual volume and spread to the bars of a segment."""
-    columns = pl.concat(
-        [window_columns(grid), usual_volumes(grid, lines, width)], how="horizontal"
-    ).filter(grid["has_bar"])
-    spread = pl.lit(spreads_of(grid)).gather((c("position") + 1) // 5 - 1)
-    start, stop = of_line(lines, "start"), of_line(lines, "stop")
-    column = c("position") % width
-    minutes = pl.min_horizontal(stop - 1, column + 2) - pl.max_horizontal(start, column - 2) + 1
-    count = of_line(lines, "baseline_count")
-    # Ten bars in the 30 minutes before: the tenth before this one is not older than that. Ten
-    # returns likewise, of which only the oldest of those bars can have none.
-    position = c("position")
+def with_warm_windows(bars: pl.DataFrame) -> pl.DataFrame:
+    """Null the windows behind a bar that have fewer than ten bars, or ten returns.
+
+    The tenth bar before this one is in the 30 minutes before it. For returns the ninth is, and has
+    one: of the bars in the window only the oldest can have none.
+    """
+    position, has_before = c("position"), c("previous_close").is_not_null()
     has_base = position - position.shift(10) <= BACK
-    has_returns = (position - position.shift(9) <= BACK) & c("previous_close").shift(
-        9
-    ).is_not_null()
-    return pl.concat([bars, columns], how="horizontal").with_columns(
+    has_returns = (position - position.shift(9) <= BACK) & has_before.shift(9)
+    return bars.with_columns(
         base_high=pl.when(has_base).then("base_high"),
         squared_returns=pl.when(has_returns).then("squared_returns"),
-        usual_volume=c("usual_volume") / minutes / count,
+    )
+
+
+def with_mean_volumes(bars: pl.DataFrame, lines: pl.DataFrame, width: int) -> pl.DataFrame:
+    """Divide the usual volumes by baseline sessions, and by the minutes of the segment around."""
+    column, count = c("position") % width, of_line(lines, "baseline_count")
+    last = pl.min_horizontal(of_line(lines, "stop") - 1, column + 2)
+    first = pl.max_horizontal(of_line(lines, "start"), column - 2)
+    return bars.with_columns(
+        usual_volume=c("usual_volume") / (last - first + 1) / count,
         usual_volume_so_far=c("usual_volume_so_far") / count,
-        spread_est=spread,
     )
 
 
@@ -400,42 +293,32 @@ def with_entries(bars: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def with_hits(bars: pl.DataFrame, grid: pl.DataFrame) -> pl.DataFrame:
-    """Add whether each horizon touches the target before the stop, with and without costs."""
-    for minutes in WINDOWS:
-        for suffix, price in (
-            ("", c("entry_price")),
-            ("_net", c("entry_price") * c("cost_factor")),
-        ):
-            name = f"hit_{minutes}m{suffix}"
-            up = c(f"high_{minutes}m") >= price * UP
-            down = c(f"low_{minutes}m") <= price * DOWN
-            # False without a target touched, true without a stop touched, null with both.
-            hit = pl.when(~up).then(False).when(~down).then(True)
-            decided = bars.with_columns(
-                pl.when(c(f"is_complete_{minutes}m") & price.is_not_null()).then(hit).alias(name),
-                is_open=c(f"is_complete_{minutes}m") & up & down,
-            ).with_row_index("row")
-            touched = (
-                decided.lazy()
-                .filter("is_open")
-                .select("row", position="entry_position", target=price * UP, stop=price * DOWN)
-            )
-            settled = _target_comes_first(touched, grid)
-            bars = decided.with_columns(
-                decided[name].scatter(settled["row"], settled["is_target"])
-            ).drop("row", "is_open")
-    return bars
+def with_hit(
+    bars: pl.DataFrame, windows: pl.DataFrame, minutes: int, name: str, price: pl.Expr
+) -> pl.DataFrame:
+    """Add as `name` whether an entry at `price` sees the target before the stop."""
+    has_label = c(f"is_complete_{minutes}m") & price.is_not_null()
+    is_up = c(f"high_{minutes}m") >= price * UP
+    is_down = c(f"low_{minutes}m") <= price * DOWN
+    hits = bars.select(pl.when(has_label).then(is_up)).to_series()
+    touched = (
+        bars.lazy()
+        .with_row_index("row")
+        .filter(has_label & is_up & is_down)
+        .select("row", position="entry_position", target=price * UP, stop=price * DOWN)
+    )
+    settled = _target_comes_first(touched, windows)
+    return bars.with_columns(hits.scatter(settled["row"], settled["is_target"]).alias(name))
 
 
-def _target_comes_first(touched: pl.LazyFrame, grid: pl.DataFrame) -> pl.DataFrame:
+def _target_comes_first(touched: pl.LazyFrame, windows: pl.DataFrame) -> pl.DataFrame:
     """Return whether the first bar that touches either touches the target alone.
 
     Both are within an hour: stretches of 32, 16, ... minutes that touch neither are skipped.
     """
 
     def at(name: str) -> pl.Expr:
-        return pl.lit(grid[name]).gather("position")
+        return pl.lit(windows[name]).gather("position")
 
     for n in (32, 16, 8, 4, 2, 1):
         neither = (at(f"high_{n}") < c("target")) & (at(f"low_{n}") > c("stop"))
@@ -454,8 +337,17 @@ def segment_rows(bars: pl.DataFrame, lines: pl.DataFrame, start: str, end: str) 
     lines = lines.with_columns(start=c(start) - origin, stop=c(end) - origin, segment_end=c(end))
     position = c("line").cast(pl.Int32) * width + c("minutes_since_open") - origin
     bars = with_bar_before(bars.with_columns(position=position))
-    grid = with_doubled_windows(on_grid(terms_of(bars), len(lines) * width))
-    bars = with_hits(with_entries(with_grid_columns(bars, grid, lines, width), lines), grid)
+    grid = on_grid(grid_terms(bars), len(lines) * width)
+    windows = doubled_windows(grid)
+    columns = window_columns(windows).hstack(usual_volumes(grid, lines, width))
+    spread = pl.lit(spreads_of(grid)).gather((c("position") + 1) // 5 - 1)
+    bars = bars.hstack(columns.filter(grid["has_bar"])).with_columns(spread_est=spread)
+    bars = with_mean_volumes(with_warm_windows(bars), lines, width)
+    bars = with_entries(bars, lines)
+    for minutes in WINDOWS:
+        bars = with_hit(bars, windows, minutes, f"hit_{minutes}m", c("entry_price"))
+        net_price = c("entry_price") * c("cost_factor")
+        bars = with_hit(bars, windows, minutes, f"hit_{minutes}m_net", net_price)
     per_line = ("session_open", "last_close", "atr5_pct", "pump_days_60d", "is_ended")
     return bars.with_columns(
         *(of_line(lines, name).alias(name) for name in per_line),
@@ -477,7 +369,7 @@ def marts(bars: pl.DataFrame, inputs: Inputs) -> Iterator[tuple[str, Frames]]:
 
 
 def run(
-    folder: Path, out: Path, symbols_per_batch: int = 0, output: str = "parquet"
+    folder: Path, out: Path, symbols_per_batch: int = 5, output: str = "parquet"
 ) -> tuple[int, list[Frames]]:
     """Compute both marts of the inputs in `folder`; return the rows of features, and frames.
 
@@ -494,7 +386,7 @@ def run(
     return rows, kept
 
 
-def main(bars_db: Path, out_dir: Path, symbols_per_batch: int = 0, output: str = "parquet") -> None:
+def main(bars_db: Path, out_dir: Path, symbols_per_batch: int = 5, output: str = "parquet") -> None:
     """Compute both marts from the bars of BARS_DB; print rows, seconds and peak memory."""
     report(bars_db, out_dir, lambda folder: run(folder, out_dir, symbols_per_batch, output)[0])
 
