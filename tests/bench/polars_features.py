@@ -39,10 +39,12 @@ c = pl.col
 
 def batches(bars: pl.DataFrame, symbols: int) -> Iterator[pl.DataFrame]:
     """Yield the bars of that many symbols at a time; all at once for 0."""
-    code = bars["symbol"].to_physical()
-    first, last = code.min(), code.max()
-    for low in range(first, last + 1, symbols or last + 1):
-        yield bars if not symbols else bars.filter(code.is_between(low, low + symbols - 1))
+    if not symbols:
+        yield bars
+        return
+    batch = bars.select(c("symbol").to_physical() // symbols).with_row_index("row")
+    for part in batch.partition_by("symbol", include_key=False):
+        yield bars[part["row"]]
 
 
 def in_order(bars: pl.DataFrame) -> pl.DataFrame:
