@@ -1,4 +1,4 @@
-"""The benchmark's Polars program computes what the marts hold: every row, every column."""
+"""The programs that the bench compares with compute what the marts hold: every row and column."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.bench import grid_kernels, polars_features
+from tests.bench.bars_io import export
 from tests.bench.market_bars import land_market
-from tests.bench.polars_features import export, run
 from tests.warehouse_builder import run_dbt
 
 KEY = ["symbol", "bar_at"]
+PROGRAMS = {"grid_kernels": grid_kernels.run, "polars_features": polars_features.run}
 
 
-def computed(warehouse: Path, folder: Path, mart: str, symbols: list[str]) -> pl.DataFrame:
+def computed(
+    warehouse: Path, folder: Path, program: str, mart: str, symbols: list[str]
+) -> pl.DataFrame:
     if not (folder / mart).exists():
         export(warehouse, folder / "inputs", symbols)
-        run(folder / "inputs", folder, symbols_per_batch=4)
+        PROGRAMS[program](folder / "inputs", folder, symbols_per_batch=4)
     parts = pl.read_parquet(folder / mart / "*.parquet")
     return parts.with_columns(pl.col("symbol", "session_segment").cast(pl.String)).sort(KEY)
 
@@ -70,14 +74,19 @@ def unsplit_market(generated: Path, generated_symbols: list[str]) -> tuple[Path,
 
 @pytest.mark.parametrize("mart", ["features", "labels"])
 @pytest.mark.parametrize("market", ["bench_market", "unsplit_market"])
-def test_polars_equals_the_marts(
-    market: str, mart: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program_equals_the_marts(
+    program: str,
+    market: str,
+    mart: str,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     data_dir, symbols = request.getfixturevalue(market)
     warehouse = data_dir / "published" / "warehouse.duckdb"
-    folder = tmp_path_factory.getbasetemp() / f"polars_{market}"
+    folder = tmp_path_factory.getbasetemp() / f"{program}_{market}"
     want = built(warehouse, mart, symbols)
-    got = computed(warehouse, folder, mart, symbols)
+    got = computed(warehouse, folder, program, mart, symbols)
     assert len(want) == len(got) > 10_000
     assert set(want.columns) == set(got.columns)
     found = differences(want, got.select(want.columns))
