@@ -6,8 +6,10 @@ calls `publish_snapshot()` at the end of a good run (dbt_project/macros/publish_
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 from pydantic import ValidationError
 
-from ingest import recycling
+from ingest.recycling import open_unread
+from ingest.renewal import NotRenewableError, renew
 from ingest.settings import Settings, described
 from ingest.warehouse import (
     RAW_SCHEMA,
@@ -31,25 +34,38 @@ KEPT_VERSIONS = 3
 """The newest, one that a reader may hold for hours, and one to make the next from."""
 
 
+MOST_GROWN = 1.5
+"""A version of more times the warehouse's size has too many holes to be worth renewing."""
+
+COPY = "import shutil, sys; shutil.copyfile(*sys.argv[1:])"
+
+
 @dataclass(frozen=True)
 class Published:
-    """A new version: its file, the size of it, and how much of that had to be written."""
+    """A new version, and how it was made."""
 
     path: Path
-    size_bytes: int
-    written_bytes: int
+    rows: int | None
+    """Rows that were brought over into a renewed version; None: the file was copied in full."""
+
+    reason: str = ""
+    """Why it was copied."""
 
     def __str__(self) -> str:
-        written, size = (count / 1e6 for count in (self.written_bytes, self.size_bytes))
-        return f"{self.path} ({written:,.1f} of {size:,.1f} MB written)"
+        in_full = self.rows is None
+        how = f"copied in full: {self.reason}" if in_full else f"{self.rows:,} rows brought over"
+        return f"{self.path} ({how}; {self.path.stat().st_size / 1e6:,.1f} MB)"
 
 
-def publish(warehouse: Path) -> Published:
-    """Copy the checkpointed file `warehouse` to a new version and switch the link to it.
+def publish(
+    connection: duckdb.DuckDBPyConnection, warehouse: Path, ledgered: Collection[str] = ()
+) -> Published:
+    """Make a new version of the checkpointed `warehouse` and switch the link to it.
 
-    The oldest version that nobody reads is made into the new one, where there is one, so that what
-    is written follows what changed. A reader that has an older version open keeps it; the newest
-    KEPT_VERSIONS files stay on disk. The switch is one rename, so there is always a snapshot.
+    The oldest version that nobody reads becomes the new one, where there is one, so that the cost
+    follows what changed; `ledgered` names the tables whose ledger can be believed (renewal.py).
+    A reader that has an older version open keeps it; the newest KEPT_VERSIONS files stay on disk.
+    The switch is one rename, so there is always a snapshot.
     """
     folder = warehouse.parent / "published"
     folder.mkdir(exist_ok=True)
@@ -60,8 +76,17 @@ def publish(warehouse: Path) -> Published:
     number = int(versions[-1].stem.removeprefix("warehouse_v")) + 1 if versions else 1
     version = folder / f"warehouse_v{number:06d}.duckdb"
     partial = folder / f"{version.name}.partial"
+    largest = MOST_GROWN * warehouse.stat().st_size
     retired = [old for old in versions if old.name != link.resolve().name]
-    written = copy_apart(warehouse, partial, retired)
+    retired = [old for old in retired if old.stat().st_size <= largest]
+    rows, reason = None, "no retired version is free"
+    try:
+        rows = renew_first(connection, retired, partial, ledgered)
+    except (NotRenewableError, duckdb.Error) as error:
+        partial.unlink()
+        reason = str(error).splitlines()[0]
+    if rows is None:
+        copy_apart(warehouse, partial)
     partial.chmod(0o444)
     partial.rename(version)
     next_link = folder / "next_link"
@@ -70,22 +95,46 @@ def publish(warehouse: Path) -> Published:
     next_link.replace(link)
     for old in sorted(folder.glob("warehouse_v*.duckdb"))[:-KEPT_VERSIONS]:
         old.unlink()
-    return Published(version, version.stat().st_size, written)
+    return Published(version, rows, "" if rows is not None else reason)
 
 
-def copy_apart(source: Path, target: Path, retired: list[Path]) -> int:
-    """Copy in a process of its own (ingest/recycling.py says why); return the bytes written.
+def renew_first(
+    connection: duckdb.DuckDBPyConnection,
+    retired: list[Path],
+    target: Path,
+    ledgered: Collection[str],
+) -> int | None:
+    """Make the first of `retired` that nobody reads into `target`, on disk when this returns.
 
-    Raises OSError where the copy fails; nothing is left of it then.
+    Return the rows brought over; None where all are read.
     """
-    command = [sys.executable, "-I", recycling.__file__, str(source), str(target)]
-    command += [str(path) for path in retired]
+    for candidate in retired:
+        opened = open_unread(candidate)
+        if opened is not None:
+            try:
+                candidate.rename(target)
+                rows = renew(connection, target, ledgered)
+                os.fsync(opened)
+                return rows
+            finally:
+                os.close(opened)
+    return None
+
+
+def copy_apart(source: Path, target: Path) -> None:
+    """Copy a file, onto disk, in a process of its own.
+
+    A process that closes a file drops all its locks on it, and the one that publishes holds the
+    warehouse's. Raises OSError where the copy fails; nothing is left of it then.
+    """
+    command = [sys.executable, "-I", "-c", COPY, str(source), str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         target.unlink(missing_ok=True)
         reason = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
         raise OSError(f"{source} could not be copied to {target.parent}: {reason}")
-    return int(done.stdout)
+    with target.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 class Plugin(BasePlugin):
@@ -115,13 +164,13 @@ class Plugin(BasePlugin):
         assert self.creds is not None
         path = Path(self.creds.path).resolve()
 
-        def publish_snapshot() -> str:
-            return str(publish(path))
+        def publish_snapshot(ledgered: list[str]) -> str:
+            return str(publish(conn.cursor(), path, ledgered))
 
         known = conn.execute(
             "select count(*) from duckdb_functions() where function_name = 'publish_snapshot'"
         ).fetchall()
         if known == [(0,)]:  # dbt configures a connection again after a failed attempt
             conn.create_function(
-                "publish_snapshot", publish_snapshot, [], "VARCHAR", side_effects=True
+                "publish_snapshot", publish_snapshot, ["VARCHAR[]"], "VARCHAR", side_effects=True
             )

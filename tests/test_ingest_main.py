@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from ingest.__main__ import app
 from ingest.clock import SimulatedClock
-from ingest.publish import publish
 from ingest.settings import DEMO_MARK, Settings
 from ingest.simulator.generated import GeneratedMarket
 from ingest.simulator.server import SimulatedServer
 from ingest.warehouse import open_warehouse
+from tests.warehouse_builder import publish_file
 
 CLOCK = SimulatedClock.starting(datetime(2025, 9, 2, 12, 30), 60)
 
@@ -228,6 +228,5 @@ def test_status_shows_gaps_last_success_and_what_is_left(
 
 
 def test_snapshot_is_told_by_its_version(data_dir: Path) -> None:
-    (data_dir / "warehouse.duckdb").touch()
-    version = publish(data_dir / "warehouse.duckdb").path
+    version = publish_file(data_dir / "warehouse.duckdb").path
     assert run("snapshot") == (0, f"{version}\n")

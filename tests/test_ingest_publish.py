@@ -1,4 +1,4 @@
-"""Publishing by dbt: whoever runs it and from where; what stops it is said in one line."""
+"""Publishing: a snapshot is the warehouse, costs what changed, and leaves readers alone."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import duckdb
 import pytest
 from dbt_common.exceptions import DbtRuntimeError
 
-from ingest.publish import KEPT_VERSIONS, Plugin, publish
+from ingest import publish as publishing
+from ingest.publish import KEPT_VERSIONS, Plugin
 from ingest.settings import ROOT
+from tests.warehouse_builder import publish_file as publish
 
 
 def dbt_run(folder: Path, scratch: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -26,7 +28,12 @@ def dbt_run(folder: Path, scratch: Path, *options: str) -> subprocess.CompletedP
             "--target-path", str(scratch / "target"), "--log-path", str(scratch / "logs"), *options,
         ],
         cwd=folder,
-        env=environment | {"DATA_DIR": str(scratch), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"},
+        env=environment
+        | {
+            "DATA_DIR": str(scratch),
+            "PYTHONPATH": str(ROOT),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        },
         capture_output=True,
         text=True,
         timeout=120,
@@ -73,6 +80,24 @@ def change(warehouse: Path, *statements: str) -> None:
             connection.execute(statement)
 
 
+def contents(path: Path) -> dict[str, tuple[object, ...]]:
+    """Return for each table and view of the file its columns, and its rows as hashes."""
+    with duckdb.connect(str(path), read_only=True) as connection:
+        names = connection.execute(
+            "select table_schema || '.' || table_name, table_type from information_schema.tables"
+        ).fetchall()
+        return {
+            name: (
+                kind,
+                str(connection.execute(f"describe {name}").fetchall()),
+                *connection.execute(
+                    f"select count(*), bit_xor(hash(hash(t))), sum(hash(t)) from {name} as t"
+                ).fetchall(),
+            )
+            for name, kind in names
+        }
+
+
 def published_twice(warehouse: Path) -> Path:
     """Publish twice; return the older version, which the next one is made from."""
     change(warehouse, BIG)
@@ -112,7 +137,7 @@ def answer(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-def test_published_is_the_warehouse_byte_for_byte(tmp_path: Path) -> None:
+def test_published_is_the_warehouse(tmp_path: Path) -> None:
     warehouse = tmp_path / "warehouse.duckdb"
     changes = [
         (BIG,),
@@ -121,6 +146,14 @@ def test_published_is_the_warehouse_byte_for_byte(tmp_path: Path) -> None:
         ("update big set s = 'other' where i between 1000 and 9000",),
         ("insert into big select i, hash(i), 'more' from range(400000, 900000) as r(i)",),
         ("drop table small", "delete from big where i > 100000"),
+        ("create schema a", "create view b as select i from big", "create view a.c as from main.b"),
+        (
+            "create or replace view b as select i, s from big",
+            "create or replace view a.c as from b",
+        ),
+        ("alter table big add column day date default '2025-01-02'",),
+        ("insert into big values (1, 2, 'x', null), (1, 2, 'x', null), (1, 2, 'x', 'infinity')",),
+        ("drop view b", "drop view a.c", "create table b as select 1", "create macro f(x) as x"),
         ("drop table big",),
         (BIG,),
     ]
@@ -129,21 +162,21 @@ def test_published_is_the_warehouse_byte_for_byte(tmp_path: Path) -> None:
         change(warehouse, *statements)
         version = publish(warehouse).path
         sizes.append(version.stat().st_size)
-        assert version.read_bytes() == warehouse.read_bytes()
+        assert contents(version) == contents(warehouse)
         assert (tmp_path / "published/warehouse.duckdb").resolve() == version
     assert min(sizes[5:]) < max(sizes) / 2, "the file never shrank"
     assert len(list((tmp_path / "published").glob("*_v*"))) <= KEPT_VERSIONS
 
 
-def test_one_changed_row_writes_little(tmp_path: Path) -> None:
+def test_one_new_row_is_brought_alone(tmp_path: Path) -> None:
     warehouse = tmp_path / "warehouse.duckdb"
     published_twice(warehouse)
     change(warehouse, "create table note as select 'one row'")
     published = publish(warehouse)
-    assert 0 < published.written_bytes < published.size_bytes / 10
+    assert published.rows == 1
 
 
-def test_swapped_rows_under_one_checksum_are_brought_over(tmp_path: Path) -> None:
+def test_swapped_values_are_brought_over(tmp_path: Path) -> None:
     warehouse = tmp_path / "warehouse.duckdb"
     for generation in range(6):
         swap = "case i when 500 then 501 when 501 then 500 else i end"
@@ -151,7 +184,7 @@ def test_swapped_rows_under_one_checksum_are_brought_over(tmp_path: Path) -> Non
         change(
             warehouse, f"create or replace table t as select {value} as h from range(20000) as r(i)"
         )
-        assert publish(warehouse).path.read_bytes() == warehouse.read_bytes()
+        assert contents(publish(warehouse).path) == contents(warehouse)
 
 
 def test_version_that_a_process_reads_stays(tmp_path: Path) -> None:
@@ -166,8 +199,8 @@ def test_version_that_a_process_reads_stays(tmp_path: Path) -> None:
         publish(warehouse)
         recycled = publish(warehouse)  # beside the one that is read
         assert answer(process) == before
-    assert in_full.written_bytes == in_full.size_bytes
-    assert recycled.written_bytes < recycled.size_bytes / 10
+    assert in_full.rows is None
+    assert recycled.rows is not None
     assert oldest.read_bytes() == content
 
 
@@ -191,14 +224,14 @@ def test_version_open_without_a_lock_stays(tmp_path: Path) -> None:
     warehouse = tmp_path / "warehouse.duckdb"
     with published_twice(warehouse).open("rb"):
         published = publish(warehouse)
-    assert published.written_bytes == published.size_bytes
+    assert published.rows is None
 
 
 def test_version_with_a_second_name_stays(tmp_path: Path) -> None:
     warehouse = tmp_path / "warehouse.duckdb"
     (tmp_path / "backup.duckdb").hardlink_to(published_twice(warehouse))
     published = publish(warehouse)
-    assert published.written_bytes == published.size_bytes
+    assert published.rows is None
 
 
 def test_unfinished_version_is_discarded(tmp_path: Path) -> None:
@@ -210,20 +243,43 @@ def test_unfinished_version_is_discarded(tmp_path: Path) -> None:
     change(warehouse, "delete from big where i > 10")
     version = publish(warehouse).path
     assert version.name == "warehouse_v000003.duckdb"
-    assert version.read_bytes() == warehouse.read_bytes()
+    assert contents(version) == contents(warehouse)
     assert not leftover.exists()
 
 
-def test_failed_copy_leaves_the_last_snapshot(tmp_path: Path) -> None:
+def test_failed_copy_leaves_the_last_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = tmp_path / "warehouse.duckdb"
+    change(warehouse, BIG)
+    last = publish(warehouse).path
+    monkeypatch.setattr(publishing, "COPY", "raise SystemExit('disk full')")
+    with pytest.raises(OSError, match=r"could not be copied.*disk full"):
+        publish(warehouse)
+    assert (tmp_path / "published/warehouse.duckdb").resolve() == last
+    assert contents(last) == contents(warehouse)
+    assert not list((tmp_path / "published").glob("*.partial"))
+
+
+@pytest.mark.parametrize("moment", ["exchange", "check_counts", "make_views"])
+def test_killed_while_renewing_leaves_the_last_snapshot(tmp_path: Path, moment: str) -> None:
     warehouse = tmp_path / "warehouse.duckdb"
     published_twice(warehouse)
-    link = tmp_path / "published/warehouse.duckdb"
-    last = link.resolve()
-    with pytest.raises(OSError, match="could not be copied"):
-        publish(tmp_path / "gone.duckdb")
-    assert link.resolve() == last
-    assert last.read_bytes() == warehouse.read_bytes()
-    assert not list((tmp_path / "published").glob("*.partial"))
+    change(warehouse, "delete from big where i > 200000")
+    code = (
+        "import os, sys; from pathlib import Path; from ingest import renewal\n"
+        "from tests.warehouse_builder import publish_file\n"
+        f"renewal.{moment} = lambda *given: os.kill(os.getpid(), 9)\n"
+        "publish_file(Path(sys.argv[1]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, warehouse], cwd=ROOT, check=False)
+    folder = tmp_path / "published"
+    assert done.returncode == -9
+    assert (folder / "warehouse.duckdb").readlink() == Path("warehouse_v000002.duckdb")
+    assert len(contents(folder / "warehouse.duckdb")) == 1
+    assert [path.suffix for path in folder.glob("*v000003*")] == [".partial"]
+    assert contents(publish(warehouse).path) == contents(warehouse)
+    assert not list(folder.glob("*.partial*"))
 
 
 def test_publishing_keeps_the_lock_of_the_warehouse(tmp_path: Path) -> None:
@@ -231,7 +287,9 @@ def test_publishing_keeps_the_lock_of_the_warehouse(tmp_path: Path) -> None:
     with duckdb.connect(str(warehouse)) as connection:
         connection.execute("create table t as select 1 as a")
         connection.execute("checkpoint")
-        publish(warehouse)
+        publishing.publish(connection.cursor(), warehouse)
+        publishing.publish(connection.cursor(), warehouse)
+        assert publishing.publish(connection.cursor(), warehouse).rows == 0
         other = subprocess.run(
             [sys.executable, "-c", "import duckdb, sys; duckdb.connect(sys.argv[1])", warehouse],
             capture_output=True,
@@ -239,3 +297,53 @@ def test_publishing_keeps_the_lock_of_the_warehouse(tmp_path: Path) -> None:
             check=False,
         )
     assert "lock" in other.stderr
+
+
+LEDGERED = """
+create schema intermediate;
+create table intermediate.built_partitions as
+select 'made' as model, null::varchar as symbol, date '2025-01-01' + day::int as session_date,
+    1::ubigint as fingerprint, 'first' as invocation_id
+from range(100) as days(day);
+create table intermediate.int_landed_bars
+    (symbol varchar, session_date date, bars_fingerprint ubigint);
+create table made as select session_date, hash(i, session_date) as h
+from intermediate.built_partitions cross join range(5000) as r(i)
+"""
+
+REMAKE = """
+create or replace temp table remade as
+select date '2025-01-01' + (random() * 100)::int + {n} as session_date from range(4)
+union select date '2025-01-01' + 100 + {n};
+delete from made where session_date in (from remade);
+insert into made select session_date, hash(i, session_date, {n})
+from remade cross join range(5000) as r(i);
+delete from intermediate.built_partitions where session_date in (from remade);
+insert into intermediate.built_partitions
+select 'made', null, session_date, 1, 'run {n}' from remade
+"""
+
+
+def test_file_stays_small_over_many_publications(tmp_path: Path) -> None:
+    warehouse = tmp_path / "warehouse.duckdb"
+    change(warehouse, LEDGERED)
+    shares, renewed = [], 0
+    for n in range(30):
+        change(warehouse, REMAKE.format(n=n))
+        published = publish(warehouse, ["made"])
+        renewed += published.rows is not None
+        shares.append(published.path.stat().st_size / warehouse.stat().st_size)
+        assert contents(published.path) == contents(warehouse)
+    assert renewed > 20
+    assert max(shares) < 2
+
+
+def test_ledger_that_does_not_tell_is_noticed(tmp_path: Path) -> None:
+    warehouse = tmp_path / "warehouse.duckdb"
+    change(warehouse, LEDGERED)
+    for _ in range(2):
+        publish(warehouse, ["made"])
+    change(warehouse, "delete from made where session_date = '2025-01-05'")
+    published = publish(warehouse, ["made"])
+    assert "other rows than its ledger" in published.reason
+    assert contents(published.path) == contents(warehouse)

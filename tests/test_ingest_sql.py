@@ -10,8 +10,8 @@ import duckdb
 import pytest
 
 from ingest.exports import NotPublishedError, newest_version
-from ingest.publish import publish
 from ingest.settings import ROOT
+from tests.warehouse_builder import publish_file
 
 needs_sql_tool = pytest.mark.skipif(
     not (ROOT / ".venv-sql" / ".ready").exists(), reason="make test and make sql set up .venv-sql"
@@ -24,7 +24,7 @@ def data_dir(tmp_path: Path) -> Path:
     path = tmp_path / "warehouse.duckdb"
     with duckdb.connect(path) as connection:
         connection.execute("create table watchlist as select 'ABCD' as symbol, 82.5 as score")
-    publish(path)
+    publish_file(path)
     return tmp_path
 
 
@@ -75,7 +75,7 @@ def test_missing_snapshot_is_one_line(tmp_path: Path) -> None:
 
 def test_newest_version_outlives_a_publish(data_dir: Path) -> None:
     opened = newest_version(data_dir / "published" / "warehouse.duckdb")
-    published = publish(data_dir / "warehouse.duckdb").path
+    published = publish_file(data_dir / "warehouse.duckdb").path
     assert opened.exists()
     assert opened != published
 

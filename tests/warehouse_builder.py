@@ -14,9 +14,10 @@ import pyarrow as pa
 import pytest
 
 from ingest.calendar import market_calendar
+from ingest.publish import Published, publish
 from ingest.settings import ROOT
 from ingest.simulator.generated import GeneratedMarket
-from ingest.warehouse import land, open_warehouse
+from ingest.warehouse import land, open_database, open_warehouse
 
 REAL = ROOT.parent / "shared" / "real"
 needs_real_bars = pytest.mark.skipif(
@@ -46,6 +47,13 @@ def run_dbt(
     if check and done.returncode:
         raise AssertionError(done.stdout[-4000:] + done.stderr[-2000:])
     return done
+
+
+def publish_file(warehouse: Path, ledgered: Iterable[str] = ()) -> Published:
+    """Publish a warehouse that nobody has open."""
+    with open_database(warehouse) as connection:
+        connection.execute("checkpoint")
+        return publish(connection.cursor(), warehouse, list(ledgered))
 
 
 def as_arrow(query: str, **parameters: object) -> pa.Table:

@@ -42,8 +42,8 @@ def land_market(
 
     `missing` is the share of minutes without a bar.
     """
-    last_year = first.year + 1 + sessions // 250
-    calendar = market_calendar(date(first.year - 1, 1, 2), date(last_year, 12, 31))
+    last_year = (first + timedelta(days=1.5 * sessions)).year
+    calendar = market_calendar(date(first.year - 1, 1, 2), date(last_year + 1, 12, 31))
     days = calendar.to_pylist()
     start = next(i for i, day in enumerate(days) if day["session_date"] >= first)
     assert start >= DAILY_BEFORE

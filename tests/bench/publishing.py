@@ -1,8 +1,7 @@
-"""Publishing: what a new snapshot costs when few rows changed, of N rows and of ten times as many.
+"""Publishing: what a snapshot costs after one new session, with a history and with a longer one.
 
-`python -m tests.bench.publishing` builds a warehouse, publishes until a version can be recycled,
-changes the same few rows of either size and publishes again, with a plain copy of the file beside
-it, measured in the same run.
+`python -m tests.bench.publishing` builds two warehouses, adds a session, lets dbt build it and
+publishes, with a plain copy of the file beside it, measured in the same run.
 """
 
 from __future__ import annotations
@@ -14,48 +13,31 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import duckdb
 import typer
 
-from ingest.publish import KEPT_VERSIONS, publish
-from ingest.warehouse import open_warehouse
+from ingest.publish import Published, publish
+from tests.bench.market_bars import land_market
+from tests.warehouse_builder import run_dbt
 
-CHANGED = 1_000
-"""Rows that land between two publications."""
-
-BARS = """
-insert into raw.bars_1m
-select
-    'S' || (i // 800 % 500), date '2025-03-03' + (i // 400000)::int,
-    timestamp '2025-03-03 08:00' + to_minutes(i % 800) + to_days((i // 400000)::int),
-    5 + random(), 6 + random(), 4 + random(), 5 + random(), (random() * 9000)::int,
-    'fmp', timestamp '2025-09-02'
-from range($first, $last) as made(i)
-"""
+FIRST = date(2021, 1, 4)
+"""Early enough for ten times the history to be over."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What publishing cost; seconds are medians."""
+    """What publishing cost; seconds and rows are medians."""
 
-    rows: int
+    sessions: int
     file_mb: float
-    written_mb: float
+    rows: float
+    all_rows: int
     publish_seconds: float
     copy_seconds: float
-    """Of a plain copy, which is in memory when the call returns."""
-
-    synced_copy_seconds: float
     """Of a plain copy that is on disk then, as what is published is."""
-
-
-def land(warehouse: Path, first: int, last: int) -> None:
-    """Land made-up bars number `first` to `last` and checkpoint."""
-    with open_warehouse(warehouse) as connection:
-        connection.execute(BARS, {"first": first, "last": last})
-        connection.execute("checkpoint")
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -73,52 +55,95 @@ def synced_copy(source: Path, target: Path) -> None:
         os.fsync(file.fileno())
 
 
-def measure(folder: Path, rows: int, repetitions: int) -> Cost:
-    """Publish a warehouse of `rows` bars after each of `repetitions` small changes."""
-    warehouse = folder / "warehouse.duckdb"
-    land(warehouse, 0, rows)
-    for number in range(KEPT_VERSIONS):
-        land(warehouse, rows + number * CHANGED, rows + (number + 1) * CHANGED)
-        publish(warehouse)
-    copied = folder / "copy"
-    published, publishing, copying, syncing = [], [], [], []
-    for number in range(KEPT_VERSIONS, KEPT_VERSIONS + repetitions):
-        land(warehouse, rows + number * CHANGED, rows + (number + 1) * CHANGED)
-        publishing.append(timed(lambda: published.append(publish(warehouse))))
-        copying.append(timed(lambda: shutil.copyfile(warehouse, copied)))
-        copied.unlink()
-        syncing.append(timed(lambda: synced_copy(warehouse, copied)))
-        copied.unlink()
+def execute(path: Path, *statements: str) -> list[tuple]:
+    """Return what the last statement on the database at `path` answers."""
+    with duckdb.connect(str(path)) as connection:
+        for statement in statements:
+            rows = connection.execute(statement).fetchall()
+        return rows
+
+
+def hold_back(warehouse: Path, held: Path, sessions: int) -> list[tuple]:
+    """Move the newest sessions' bars to the database `held`; return the dates."""
+    newest = f"select distinct session_date from raw.bars_1m order by 1 desc limit {sessions}"
+    dates = execute(warehouse, newest)
+    statements = [f"attach '{held}' as held"]
+    for table in ("bars_1m", "bars_1d"):
+        rows = f"from raw.{table} where session_date >= '{dates[-1][0]}'"
+        statements += [f"create table held.{table} as {rows}", f"delete {rows}"]
+    execute(warehouse, *statements)
+    return sorted(dates)
+
+
+def land_session(warehouse: Path, held: Path, session_date: object) -> None:
+    """Land the held bars of one session."""
+    landing = (
+        f"insert into raw.{table} from held.{table} where session_date = '{session_date}'"
+        for table in ("bars_1m", "bars_1d")
+    )
+    execute(warehouse, f"attach '{held}' as held (read_only)", *landing)
+
+
+def publish_built(warehouse: Path) -> Published:
+    """Publish a warehouse that dbt has just built."""
+    with duckdb.connect(str(warehouse)) as connection:
+        models = connection.execute("select model from intermediate.built_models").fetchall()
+        return publish(connection.cursor(), warehouse, [*(name for (name,) in models), "bars_1m"])
+
+
+def measure(folder: Path, symbols: int, sessions: int, repetitions: int) -> Cost:
+    """Publish after each of `repetitions` new sessions on top of a history of `sessions`.
+
+    dbt publishes too; its versions are put aside for the ones from before the new session.
+    """
+    warehouse, held = folder / "warehouse.duckdb", folder / "held.duckdb"
+    land_market(warehouse, symbols, sessions + repetitions, first=FIRST)
+    dates = hold_back(warehouse, held, repetitions)
+    for _ in range(2):
+        run_dbt(folder, "run")
+    rows, publishing, copying = [], [], []
+    for (session_date,) in dates:
+        (folder / "published").rename(folder / "before")
+        land_session(warehouse, held, session_date)
+        run_dbt(folder, "run")
+        shutil.rmtree(folder / "published")
+        (folder / "before").rename(folder / "published")
+        made: list[Published] = []
+        publishing.append(timed(lambda made=made: made.append(publish_built(warehouse))))
+        assert made[0].rows is not None, made[0]
+        rows.append(made[0].rows)
+        copying.append(timed(lambda: synced_copy(warehouse, folder / "copy")))
+    ((all_rows,),) = execute(
+        warehouse,
+        "select sum(estimated_size)::bigint from duckdb_tables() where database_name = 'warehouse'",
+    )
     return Cost(
-        rows,
-        published[-1].size_bytes / 1e6,
-        statistics.median(each.written_bytes for each in published) / 1e6,
+        sessions,
+        warehouse.stat().st_size / 1e6,
+        statistics.median(rows),
+        all_rows,
         statistics.median(publishing),
         statistics.median(copying),
-        statistics.median(syncing),
     )
 
 
-def main(rows: int = 2_000_000, repetitions: int = 5) -> None:
-    """Print the cost for `rows` and for ten times as many, and the ratios."""
-    print(f"duckdb {duckdb.__version__}, {CHANGED:,} rows landed between publications")
+def main(symbols: int = 20, sessions: int = 60, times: int = 10, repetitions: int = 3) -> None:
+    """Print the cost with a history of `sessions` and of `times` as many, and the ratios."""
+    print(f"duckdb {duckdb.__version__}, {symbols} symbols, one new session")
     costs = []
-    for count in (rows, 10 * rows):
+    for count in (sessions, times * sessions):
         with tempfile.TemporaryDirectory(prefix="publishing") as folder:
-            cost = measure(Path(folder), count, repetitions)
+            cost = measure(Path(folder), symbols, count, repetitions)
         costs.append(cost)
-        print(f"{cost.rows:,} rows, file {cost.file_mb:,.1f} MB: ", end="")
-        print(f"{cost.written_mb:,.1f} MB written ({cost.written_mb / cost.file_mb:.1%}), ", end="")
+        print(f"{cost.sessions:,} sessions, file {cost.file_mb:,.1f} MB: ", end="")
+        print(f"{cost.rows:,.0f} of {cost.all_rows:,} rows brought over, ", end="")
         print(f"{cost.publish_seconds:.2f} s, plain copy {cost.copy_seconds:.2f} s ", end="")
-        print(f"(ratio {cost.publish_seconds / cost.copy_seconds:.2f}), ", end="")
-        print(f"onto disk {cost.synced_copy_seconds:.2f} s ", end="")
-        print(f"(ratio {cost.publish_seconds / cost.synced_copy_seconds:.2f})", flush=True)
+        print(f"(ratio {cost.publish_seconds / cost.copy_seconds:.2f})", flush=True)
     few, many = costs
-    print(f"ten times the rows: file x{many.file_mb / few.file_mb:.1f}, ", end="")
-    print(f"written x{many.written_mb / few.written_mb:.1f}, ", end="")
+    print(f"{times} times the history: file x{many.file_mb / few.file_mb:.1f}, ", end="")
+    print(f"rows x{many.rows / few.rows:.1f}, ", end="")
     print(f"publish x{many.publish_seconds / few.publish_seconds:.1f}, ", end="")
-    print(f"plain copy x{many.copy_seconds / few.copy_seconds:.1f}, ", end="")
-    print(f"onto disk x{many.synced_copy_seconds / few.synced_copy_seconds:.1f}")
+    print(f"plain copy x{many.copy_seconds / few.copy_seconds:.1f}")
 
 
 if __name__ == "__main__":
