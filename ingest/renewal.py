@@ -234,9 +234,7 @@ def make_table_functions(connection: duckdb.DuckDBPyConnection) -> None:
         query, {"database": "warehouse"}
     ).fetchall():
         names = ", ".join(quoted(parameter) for parameter in parameters)
-        connection.execute(
-            f"create macro snapshot.{quoted(schema, name)}({names}) as table {body}"
-        )
+        connection.execute(f"create macro snapshot.{quoted(schema, name)}({names}) as table {body}")
 
 
 def is_made(connection: duckdb.DuckDBPyConnection, definition: str) -> bool:
