@@ -144,7 +144,7 @@ def bring_partitions(connection: duckdb.DuckDBPyConnection, table: Table) -> int
     if not changed:
         return 0
     keys = "symbol, session_date" if by_symbol else "session_date"
-    scope = f"({keys}) in (select ({keys}) from changed_partitions where table_name = $name)"
+    scope = f"({keys}) in (select {keys} from changed_partitions where table_name = $name)"
     return exchange(connection, quoted(schema, name), scope, {"name": name})
 
 
