@@ -221,7 +221,7 @@ class LiveWarehouse:
                 )
 
     def _want_rows_from(self, since: datetime) -> None:
-        """Bound what the views read (dbt_project/macros/bounds.sql); no row from then on differs."""
+        """Bound what the views read (dbt_project/macros/bounds.sql); no value changes."""
         self._connection.execute("set variable rows_from = $since", {"since": since})
 
     def _newest_bar_at(self) -> datetime | None:
