@@ -44,4 +44,4 @@
     {% do return(local_md5(texts | join('\n'))) %}
 {% endmacro %}
 
-{% macro name_of() -%} {{ varargs | join('.') }} {%- endmacro %}
+{% macro name_of() -%} {{ (varargs | list + kwargs.values() | list) | join('.') }} {%- endmacro %}

@@ -1,8 +1,10 @@
 {# Narrows a relation to the partitions that are being built now (macros/materializations/
-   per_session.sql). Live and in unit tests there is no build: everything is in scope. #}
-{% macro in_scope(scope='int_scope', keys='symbol, session_date') %}
+   per_session.sql). Live and in unit tests there is no build: everything is in scope. `after` is a
+   relation that must be built before: the model's `inputs`, where it reads them nowhere else. #}
+{% macro in_scope(scope='int_scope', keys='symbol, session_date', after=none) %}
     {%- if model.resource_type != 'unit_test' -%}
         {%- set relation = ref(scope) -%}
+        {%- if after -%}{%- do ref(after) -%}{%- endif -%}
         {%- if target.name != 'live' %} semi join {{ relation }} using ({{ keys }}){% endif -%}
     {%- endif -%}
 {% endmacro %}

@@ -28,7 +28,7 @@ from ingest.settings import ROOT
 from tests.bench.market_bars import land_market
 
 FEATURES_AND_LABELS = (
-    "int_landed_bars", "int_bars_1m_lagged", "int_session_bars", "int_symbol_sessions",
+    "int_landed_bars", "int_bars_1m_lagged", "int_session_bars", "int_session_inputs",
     "int_usual_volume_by_minute", "features_1m", "labels_1m",
 )  # fmt: skip
 """The models that do what the Polars program does."""

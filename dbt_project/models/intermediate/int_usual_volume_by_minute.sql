@@ -4,7 +4,7 @@
 with symbol_sessions as (
     select *
     from {{ ref('int_symbol_sessions') }}
-    {{ in_scope() }}
+    {{ in_scope(after='int_session_inputs') }}
 ),
 
 baseline_volumes as (select * from {{ ref('int_baseline_volumes') }}),
