@@ -1,9 +1,9 @@
 """What the warehouse costs: building it, keeping it up to date, and a live read of it.
 
 `make bench`, or `python -m tests.bench.warehouse [PART ...]` with the parts build, full, daily,
-live, live_all. Every time is a ratio against a peer that ran beside it: a Polars program that
-computes the same columns (polars_features.py, held equal by tests/test_bench_polars.py), or the
-same run on less history. Databases go to a temporary folder, `--folder` keeps them.
+windows, live, live_all. Every time is a ratio against a peer that ran beside it: a Polars program
+that computes the same columns (polars_features.py, held equal by tests/test_bench_polars.py), or
+the same run on less history. Databases go to a temporary folder, `--folder` keeps them.
 """
 
 from __future__ import annotations
@@ -246,10 +246,44 @@ def timed(work: Callable[[], object]) -> float:
     return median(milliseconds)
 
 
+def bench_windows(folder: Path) -> None:
+    """What DuckDB's windows cost: CPU seconds a million bars, beside a copy of the same bars."""
+    data_dir = folder / "market_50_60"
+    landed(data_dir, 50, 60)
+    window = "partition by symbol, session_date order by bar_at"
+    half_hour = "range between interval 30 minutes preceding and current row"
+    queries = {
+        "a copy": "",
+        "one lag": f", lag(close) over ({window}) as a",
+        "thirty lags": "".join(f", lag(close, {k}) over ({window}) as a{k}" for k in range(1, 31)),
+        "one sum so far": f", sum(volume) over ({window} rows unbounded preceding) as a",
+        "one high of half an hour": f", max(high) over ({window} {half_hour}) as a",
+        "high and low of half an hour": f", max(high) over ({window} {half_hour}) as a, "
+        f"min(low) over ({window} {half_hour}) as b",
+    }
+    with duckdb.connect(str(data_dir / "warehouse.duckdb"), read_only=True) as connection:
+        print("\nCPU seconds a million bars")
+        for name, columns in queries.items():
+            query = f"create or replace temp table t as select *{columns} from raw.bars_1m"
+            spent = []
+            for _ in range(3):
+                before = cpu_seconds()
+                ((rows,),) = connection.execute(query).fetchall()
+                spent.append((cpu_seconds() - before) / rows * 1e6)
+            print(f"  {name:30s}{min(spent):6.2f}", flush=True)
+
+
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
 PARTS: dict[str, Callable[[Path], None]] = {
     "build": lambda folder: bench_build(folder, 50, 120),
     "full": lambda folder: bench_build(folder, 500, 120),
     "daily": lambda folder: bench_daily(folder, 50, 120),
+    "windows": bench_windows,
     "live": lambda folder: bench_live(folder, 50),
     "live_all": lambda folder: bench_live(folder, 8000),
 }
