@@ -8,7 +8,6 @@ VARS = $(if $(DBT_VARS),--vars '$(DBT_VARS)')
 export DBT_VARS
 export DBT_PROJECT_DIR := $(CURDIR)/dbt_project
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
-
 .PHONY: help setup demo ingest features train live sql docs bench check test
 
 help: ## this list
