@@ -16,6 +16,8 @@ import duckdb
 import pyarrow as pa
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
 
+from ingest.transaction import interrupts_held
+
 RAW_SCHEMA = Path(__file__).with_name("raw_schema.sql").read_text()
 
 POSITIVE_PRICES = " and ".join(
@@ -135,7 +137,8 @@ def open_warehouse(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the warehouse (or live.duckdb) for writing, with its raw tables in place."""
     with open_database(path, wait_seconds=wait_seconds) as connection:
-        connection.execute(RAW_SCHEMA)
+        with interrupts_held():
+            connection.execute(RAW_SCHEMA)
         yield connection
 
 
@@ -143,7 +146,9 @@ def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
     try:
         if not read_only:
             path.parent.mkdir(parents=True, exist_ok=True)
-        connection = duckdb.connect(str(path), read_only=read_only)
+        with interrupts_held():
+            connection = duckdb.connect(str(path), read_only=read_only)
+            connection.execute("set TimeZone = 'UTC'")
     except (duckdb.Error, OSError) as error:
         if "Could not set lock" in str(error) or "Conflicting lock" in str(error):
             raise DatabaseLockedError(
@@ -158,7 +163,6 @@ def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
         raise DatabaseUnusableError(
             f"{path} can't be opened: check the path, its permissions and the disk ({error})"
         ) from error
-    connection.execute("set TimeZone = 'UTC'")
     return connection
 
 
