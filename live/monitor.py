@@ -217,7 +217,7 @@ class Monitor:
         if since is not None or not self._is_warm:
             self.newest_bar_at = self._warehouse.newest_bar_at(session.session_date)
         if since is not None:
-            self._warehouse.freshen(since)
+            self._warehouse.freshen(session.session_date, since)
         if not self._is_warm:
             since = session.pre_open_at
         if since is None:

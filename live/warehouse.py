@@ -196,12 +196,12 @@ class LiveWarehouse:
         ).fetchall()
         return cast("datetime | None", first)
 
-    def freshen(self, since: datetime) -> None:
+    def freshen(self, session_date: date, since: datetime) -> None:
         """Remake what is kept of the views in tables, as far as bars from `since` on reach.
 
         dbt lists these tables in intermediate.live_tables (macros/materializations/live_table.sql).
         """
-        newest = self._newest_bar_at()
+        newest = self.newest_bar_at(session_date)
         if newest is None:
             return
         self._want_rows_from(since)
@@ -223,10 +223,6 @@ class LiveWarehouse:
     def _want_rows_from(self, since: datetime) -> None:
         """Bound what the views read (dbt_project/macros/bounds.sql); no value changes."""
         self._connection.execute("set variable rows_from = $since", {"since": since})
-
-    def _newest_bar_at(self) -> datetime | None:
-        ((newest,),) = self._connection.execute("select max(bar_at) from raw.bars_1m").fetchall()
-        return cast("datetime | None", newest)
 
     def entries(self, session_date: date, since: datetime) -> pa.Table:
         """Return the rows of marts.states_1m of a session, from `since` on, that are entries."""
