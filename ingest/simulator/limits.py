@@ -42,8 +42,8 @@ class Meter:
             sent = sum(n for day, n in self._bytes.items() if day > today - BANDWIDTH_DAYS)
         return sent < self.plan.bandwidth
 
-    def sent(self, now: datetime, byte_count: int) -> None:
-        """Count bytes that went over the wire."""
+    def count_bytes(self, now: datetime, byte_count: int) -> None:
+        """Count bytes that go over the wire."""
         with self._lock:
             self._bytes[now.toordinal()] += byte_count
 

@@ -161,7 +161,7 @@ class _Connection(StreamRequestHandler):
         method, target, version = line
         stays = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
         if method != "GET":
-            self._send(Answer(404, b"[]"), frozenset(), headers, stays=False)
+            self._send(Answer(404, b"[]"), frozenset(), headers, None, stays=False)
             return False
         parts = urlsplit(target)
         params = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -170,7 +170,7 @@ class _Connection(StreamRequestHandler):
         answer, drawn = service.answer(parts.path, params, key)
         if "slow" in drawn:
             time.sleep(service.faults.slow_seconds)
-        service.sent(key, self._send(answer, drawn, headers, stays=stays))
+        self._send(answer, drawn, headers, key, stays=stays)
         return stays and "cut_connection" not in drawn
 
     def _read_headers(self) -> dict[str, str]:
@@ -181,9 +181,15 @@ class _Connection(StreamRequestHandler):
         return headers
 
     def _send(
-        self, answer: Answer, drawn: frozenset[str], asked: dict[str, str], *, stays: bool
-    ) -> int:
-        """Send `answer` in chunks, as the recorded answers came; return the bytes of its body."""
+        self,
+        answer: Answer,
+        drawn: frozenset[str],
+        asked: dict[str, str],
+        key: str | None,
+        *,
+        stays: bool,
+    ) -> None:
+        """Send `answer` in chunks, as the recorded answers came; its bytes count for `key`."""
         body, is_packed = answer.body, "gzip" in asked.get("accept-encoding", "")
         if is_packed:
             body = gzip.compress(body, compresslevel=1, mtime=0)
@@ -198,14 +204,15 @@ class _Connection(StreamRequestHandler):
             f"ETag: {_etag(answer.body)}\r\n"
             f"{'Content-Encoding: gzip' + chr(13) + chr(10) if is_packed else ''}\r\n"
         ).encode("latin-1")
-        if "cut_connection" in drawn:
-            half = body[: len(body) // 2]
-            self.wfile.write(head + b"%x\r\n%b" % (len(body), half))
-            return len(half)
+        is_cut = "cut_connection" in drawn
+        sent = body[: len(body) // 2] if is_cut else body
+        self.server.service.count_bytes(key, len(sent))  # before a client can know of them
+        if is_cut:
+            self.wfile.write(head + b"%x\r\n%b" % (len(body), sent))
+            return
         chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
         self.wfile.write(head + chunk + b"0\r\n\r\n")
         self.wfile.flush()
-        return len(body)
 
 
 def _etag(body: bytes) -> str:

@@ -80,10 +80,10 @@ class Service:
         self.requests.append(RequestRecord(number, now, path, params, answer.status, drawn))
         return answer, drawn
 
-    def sent(self, key: str | None, byte_count: int) -> None:
-        """Count what went over the wire against the key's bandwidth."""
+    def count_bytes(self, key: str | None, byte_count: int) -> None:
+        """Count what is about to go over the wire against the key's bandwidth."""
         if key in self._meters:
-            self._meters[key].sent(self.clock.now(), byte_count)
+            self._meters[key].count_bytes(self.clock.now(), byte_count)
 
     def _checked(self, path: str, params: Params, key: str | None, view: View) -> Answer:
         meter = self._meters.get(key or "")
