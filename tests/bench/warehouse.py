@@ -1,7 +1,7 @@
 """What the warehouse costs: building it, keeping it up to date, and a live read of it.
 
 `make bench`, or `python -m tests.bench.warehouse [PART ...]` with the parts build, full, daily,
-windows, live, live_all. Every time is a ratio against a peer that ran beside it: a Polars program
+windows, steps, live, live_all. Times are ratios against a peer that ran beside: a Polars program
 that computes the same columns (polars_features.py, held equal by tests/test_bench_polars.py), or
 the same run on less history. Databases go to a temporary folder, `--folder` keeps them.
 """
@@ -32,6 +32,15 @@ FEATURES_AND_LABELS = (
     "int_usual_volume_by_minute", "features_1m", "labels_1m",
 )  # fmt: skip
 """The models that do what the Polars program does."""
+
+STEPS = {
+    "int_bars_1m_lagged": "intermediate/int_bars_1m_lagged",
+    "int_usual_volume_by_minute": "intermediate/int_usual_volume_by_minute",
+    "int_spread_marks (in features)": "intermediate/int_spread_marks",
+    "features_1m": "marts/features_1m",
+    "labels_1m": "marts/labels_1m",
+}
+"""What the time of features and labels goes into: models by path."""
 
 LONG_AGO = date(2020, 10, 1)
 READS = 25
@@ -273,6 +282,34 @@ def bench_windows(folder: Path) -> None:
             print(f"  {name:30s}{min(spent):6.2f}", flush=True)
 
 
+def bench_steps(folder: Path) -> None:
+    """Where the time of features and labels goes: CPU seconds a million bars of each step."""
+    data_dir = folder / "market_50_120"
+    bars = landed(data_dir, 50, 120)
+    dbt_run(data_dir, "--full-refresh")
+    compiled = data_dir / "target" / "compiled" / "repump" / "models"
+    steps = {name: (compiled / f"{path}.sql").read_text() for name, path in STEPS.items()}
+    windows = steps["features_1m"].partition("with_earlier as (")[0].rstrip(",\n ")
+    steps["of it windows"] = f"{windows} select * from windowed"
+    with duckdb.connect(str(data_dir / "warehouse.duckdb")) as connection:
+        connection.execute(
+            "insert into intermediate.build_scope "
+            "select distinct symbol, session_date from intermediate.int_bars_1m_lagged"
+        )
+        print("\nCPU seconds a million bars: to compute, and to write")
+        for name, query in steps.items():
+            seconds = []
+            for statement in (
+                f"select count(*), bit_xor(hash(columns(*))) from ({query})",
+                f"create or replace temp table made as {query}",
+                "create or replace table main.stored as from made; checkpoint",
+            ):
+                before = cpu_seconds()
+                connection.execute(statement).fetchall()
+                seconds.append((cpu_seconds() - before) / bars * 1e6)
+            print(f"  {name:30s}{seconds[0]:6.2f}{seconds[2]:6.2f}", flush=True)
+
+
 def cpu_seconds() -> float:
     """Return the CPU seconds of this process so far."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -284,6 +321,7 @@ PARTS: dict[str, Callable[[Path], None]] = {
     "full": lambda folder: bench_build(folder, 500, 120),
     "daily": lambda folder: bench_daily(folder, 50, 120),
     "windows": bench_windows,
+    "steps": bench_steps,
     "live": lambda folder: bench_live(folder, 50),
     "live_all": lambda folder: bench_live(folder, 8000),
 }
