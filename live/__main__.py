@@ -18,12 +18,12 @@ from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError
 from live.app import create_app
 from live.serving import (
     StartError,
-    create_views,
     fmp_feed,
     listening_socket,
     only_service,
     serve_app,
 )
+from live.views import ensure_views
 from live.warehouse import SnapshotMissingError, open_live, snapshot_version
 from live.watch import WatchError, Watching
 from live.watch import watch as watch_signals
@@ -65,8 +65,8 @@ def _serve(settings: Settings) -> None:
     with only_service(settings.data_dir), listening_socket(settings) as listener:
         snapshot_version(settings.published_path)
         feed = fmp_feed(settings, clock)
-        print(f"creating the views of {settings.live_path.name} (dbt) …", flush=True)
-        create_views(settings)
+        print(f"views of {settings.live_path.name} (dbt where they are not current) …", flush=True)
+        ensure_views(settings)
         with open_live(settings.live_path, settings.published_path) as warehouse:
             service = create_app(settings, clock, feed, warehouse)
             host, port = listener.getsockname()[:2]

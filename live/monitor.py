@@ -101,6 +101,7 @@ class Monitor:
                 if self._stopping.is_set():
                     return
                 self.counts.failed_ticks += 1
+                self._is_warm = False  # what it landed may not have been evaluated
                 self._set("tick", f"{type(error).__name__}: {one_line(error)}")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._pause())
@@ -216,10 +217,11 @@ class Monitor:
         since = self._warehouse.first_change(session.session_date, landed_at)
         if since is not None or not self._is_warm:
             self.newest_bar_at = self._warehouse.newest_bar_at(session.session_date)
-        if since is not None:
-            self._warehouse.freshen(session.session_date, since)
         if not self._is_warm:
+            self._warehouse.remake_live_tables()
             since = session.pre_open_at
+        elif since is not None:
+            self._warehouse.freshen(session.session_date, since)
         if since is None:
             return []
         rows = self._warehouse.entries(session.session_date, since)

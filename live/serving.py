@@ -1,4 +1,4 @@
-"""Starting the service: one per data folder, a free port, live.duckdb with its views, uvicorn."""
+"""Starting the service: one per data folder, a free port, its feed, uvicorn."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,11 +18,10 @@ from litestar import Litestar
 from ingest.budget import CallBudget, logged_calls
 from ingest.clock import Clock
 from ingest.providers.fmp import FmpClient
-from ingest.settings import ROOT, Settings
-from ingest.warehouse import open_database, open_warehouse
+from ingest.settings import Settings
+from ingest.warehouse import open_database
 from live.access import is_loopback
 from live.feeds.poll import PollFeed
-from live.warehouse import snapshot_version
 
 log = logging.getLogger(__name__)
 
@@ -84,32 +81,6 @@ def listening_socket(settings: Settings) -> Iterator[socket.socket]:
             ) from error
         listener.setblocking(False)
         yield listener
-
-
-def create_views(settings: Settings) -> None:
-    """Create live.duckdb's raw tables, and its views by dbt."""
-    snapshot_version(settings.published_path)
-    with open_warehouse(settings.live_path, wait_seconds=5.0):
-        pass
-    project = ROOT / "dbt_project"
-    scratch = settings.data_dir / "dbt_live"
-    command = [
-        sys.executable, "-m", "dbt.cli.main", "run", "--target", "live", "--select", "tag:live",
-        "--project-dir", str(project), "--profiles-dir", str(project),
-        "--target-path", str(scratch / "target"), "--log-path", str(scratch / "logs"),
-        "--vars", settings.dbt_vars or "{}", "--no-use-colors", "--quiet",
-    ]  # fmt: skip
-    environment = {
-        **os.environ,
-        "DATA_DIR": str(settings.data_dir),
-        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-    }
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-30:])
-        raise StartError(f"the views of {settings.live_path} could not be made by dbt:\n{said}")
 
 
 def fmp_feed(settings: Settings, clock: Clock) -> PollFeed:

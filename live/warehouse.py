@@ -220,6 +220,17 @@ class LiveWarehouse:
                     changed | {"newest": newest},
                 )
 
+    def remake_live_tables(self) -> None:
+        """Remake all that is kept of the views in tables.
+
+        At a start they may lack what landed right before the last run was killed.
+        """
+        self._connection.execute("set variable rows_from = null")
+        with self._transaction():
+            for name, definition, *_ in self._live_tables:
+                self._connection.execute(f"delete from {name}")
+                self._connection.execute(f"insert into {name} by name from {definition}")
+
     def _want_rows_from(self, since: datetime) -> None:
         """Bound what the views read (dbt_project/macros/bounds.sql); no value changes."""
         self._connection.execute("set variable rows_from = $since", {"since": since})

@@ -18,8 +18,8 @@ from live.broadcast import Broadcaster
 from live.feeds import Polled
 from live.monitor import Monitor
 from live.scoring import Scorer
-from live.serving import create_views
 from live.sessions import Session
+from live.views import ensure_views
 from live.warehouse import LiveWarehouse, open_live
 from tests.warehouse_builder import run_dbt
 
@@ -104,7 +104,7 @@ def record(built: Path, data_dir: Path, session_date: date) -> Recorded:
         connection.execute("update raw.profiles set landed_at = $at", {"at": session.pre_open_at})
     run_dbt(morning, "run", "--vars", EVERY_SYMBOL_PASSES)
     settings = Settings(data_dir=morning, dbt_vars=EVERY_SYMBOL_PASSES)
-    create_views(settings)
+    ensure_views(settings)
     return Recorded(batch, settings, session, bars)
 
 
