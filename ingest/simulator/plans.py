@@ -1,4 +1,4 @@
-"""FMP's plans: which paths a key may ask, how often, and how many bytes a month.
+"""Plans: which paths a key may ask, how often, how many bytes a month, and how fresh the data is.
 
 The vendor's pages and users disagree about some paths, so the table is data: pass another Plan.
 """
@@ -6,6 +6,7 @@ The vendor's pages and users disagree about some paths, so the table is data: pa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 _FREE = frozenset(
     {
@@ -71,3 +72,29 @@ def find_plan(name: str) -> Plan:
     if name not in PLANS:
         raise ValueError(f"plan is {name!r}: expected one of {', '.join(PLANS)}")
     return PLANS[name]
+
+
+@dataclass(frozen=True)
+class MassivePlan:
+    """What a subscription of Massive allows. None: without limit."""
+
+    name: str
+    per_minute: int | None = None
+    history: timedelta | None = None
+    """How far back its data goes."""
+    delay: timedelta | None = timedelta(0)
+    """How old a bar must be; None: a day is given from the next day on."""
+
+
+MASSIVE_PLANS = {
+    "basic": MassivePlan("basic", 5, timedelta(days=730), None),
+    "starter": MassivePlan("starter", None, timedelta(days=1826), timedelta(minutes=15)),
+    "advanced": MassivePlan("advanced"),
+}
+
+
+def find_massive_plan(name: str) -> MassivePlan:
+    """Return Massive's plan called `name`; ValueError where there is none."""
+    if name not in MASSIVE_PLANS:
+        raise ValueError(f"Massive's plan is {name!r}: expected one of {', '.join(MASSIVE_PLANS)}")
+    return MASSIVE_PLANS[name]
