@@ -98,3 +98,28 @@ def find_massive_plan(name: str) -> MassivePlan:
     if name not in MASSIVE_PLANS:
         raise ValueError(f"Massive's plan is {name!r}: expected one of {', '.join(MASSIVE_PLANS)}")
     return MASSIVE_PLANS[name]
+
+
+@dataclass(frozen=True)
+class AlphaVantagePlan:
+    """What a subscription of Alpha Vantage allows. None: without limit."""
+
+    name: str
+    per_day: int | None = None
+    per_second: int | None = None
+    has_full_daily: bool = True
+    """Whether daily bars older than the newest 100 may be asked."""
+
+
+ALPHA_VANTAGE_PLANS = {
+    "free": AlphaVantagePlan("free", 25, 1, has_full_daily=False),
+    "premium": AlphaVantagePlan("premium"),
+}
+
+
+def find_alpha_vantage_plan(name: str) -> AlphaVantagePlan:
+    """Return Alpha Vantage's plan called `name`; ValueError where there is none."""
+    if name not in ALPHA_VANTAGE_PLANS:
+        known = ", ".join(ALPHA_VANTAGE_PLANS)
+        raise ValueError(f"Alpha Vantage's plan is {name!r}: expected one of {known}")
+    return ALPHA_VANTAGE_PLANS[name]

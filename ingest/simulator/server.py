@@ -26,7 +26,7 @@ from ingest.clock import Clock
 from ingest.simulator.answers import Answer
 from ingest.simulator.faults import Faults
 from ingest.simulator.market import Market
-from ingest.simulator.plans import Plan, find_massive_plan, find_plan
+from ingest.simulator.plans import Plan, find_alpha_vantage_plan, find_massive_plan, find_plan
 from ingest.simulator.service import RequestRecord, Service
 
 HOST = "127.0.0.1"
@@ -49,7 +49,7 @@ Vary: Accept-Encoding\r
 
 
 class SimulatedServer:
-    """Serves `market`, from `with` to its end, as FMP does at `base_url`, Massive at `massive_url`.
+    """Serves `market`, from `with` to its end, as three providers do, each at its own URL.
 
     `plan` is a plan's name or a Plan of FMP. `port` 0 takes a free one; OSError where it is taken.
     """
@@ -61,6 +61,7 @@ class SimulatedServer:
         *,
         plan: str | Plan = "ultimate",
         massive_plan: str = "advanced",
+        alpha_vantage_plan: str = "premium",
         keys: set[str] | frozenset[str] = frozenset({"demo"}),
         faults: Faults | None = None,
         port: int = 0,
@@ -71,6 +72,7 @@ class SimulatedServer:
             clock,
             chosen,
             find_massive_plan(massive_plan),
+            find_alpha_vantage_plan(alpha_vantage_plan),
             frozenset(keys),
             faults or Faults(),
         )
@@ -86,6 +88,11 @@ class SimulatedServer:
     def massive_url(self) -> str:
         """Where Massive's API is: the server's root."""
         return f"http://{HOST}:{self._listener.server_address[1]}"
+
+    @property
+    def alpha_vantage_url(self) -> str:
+        """Where Alpha Vantage's API is."""
+        return f"{self.massive_url}/query"
 
     @property
     def faults(self) -> Faults:

@@ -9,11 +9,11 @@ from itertools import count
 from threading import Lock
 
 from ingest.clock import Clock
-from ingest.simulator import fmp, massive
+from ingest.simulator import alpha_vantage, fmp, massive
 from ingest.simulator.answers import Answer, Params
 from ingest.simulator.faults import Faults
 from ingest.simulator.market import Market
-from ingest.simulator.plans import MassivePlan, Plan
+from ingest.simulator.plans import AlphaVantagePlan, MassivePlan, Plan
 from ingest.simulator.provider import Asked, Provider, answered
 from ingest.simulator.sessions import check_in_life
 from ingest.simulator.view import View
@@ -55,6 +55,7 @@ class Service:
     clock: Clock
     plan: Plan
     massive_plan: MassivePlan
+    alpha_vantage_plan: AlphaVantagePlan
     keys: frozenset[str]
     faults: Faults = field(default_factory=Faults)
     requests: deque[RequestRecord] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
@@ -64,6 +65,7 @@ class Service:
         self._fmp = fmp.Fmp(self.market, self.plan, self.keys)
         self._others: dict[str, Provider] = {
             massive.PREFIX: massive.Massive(self.massive_plan, self.keys),
+            alpha_vantage.PATH: alpha_vantage.AlphaVantage(self.alpha_vantage_plan, self.keys),
         }
         self._numbers = count(1)
         self._lock = Lock()
