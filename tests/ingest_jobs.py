@@ -30,6 +30,7 @@ def job_of(
     *,
     key: str = "demo",
     plan: Plan = "ultimate",
+    source: jobs.Source | None = None,
 ) -> jobs.Job:
     def make_client(budget: CallBudget) -> FmpClient:
         http = requests.Session()
@@ -41,6 +42,7 @@ def job_of(
         clock=clock,
         plan=plan,
         make_client=make_client,
+        source=source,
         summary=Summary(),
     )
 

@@ -18,23 +18,29 @@ from ingest.simulator.server import SimulatedServer
 from ingest.warehouse import open_warehouse
 from tests.warehouse_builder import publish_file
 
-CLOCK = SimulatedClock.starting(datetime(2025, 9, 2, 12, 30), 60)
+
+@pytest.fixture
+def clock() -> SimulatedClock:
+    """Return a clock that begins with the test, an hour before the open."""
+    return SimulatedClock.starting(datetime(2025, 9, 2, 12, 30), 60)
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data_dir(tmp_path: Path, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(Settings.model_config, "env_file", None)
     for name in ("FMP_API_KEY", "FMP_PLAN", "FMP_BASE_URL", "SIMULATED_CLOCK"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("SIMULATED_CLOCK", str(CLOCK))
+    monkeypatch.setenv("SIMULATED_CLOCK", str(clock))
     monkeypatch.setenv("COLUMNS", "200")
     return tmp_path
 
 
 @pytest.fixture
-def market(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedServer]:
-    with SimulatedServer(GeneratedMarket(seed=7, symbol_count=20), CLOCK) as server:
+def market(
+    data_dir: Path, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SimulatedServer]:
+    with SimulatedServer(GeneratedMarket(seed=7, symbol_count=20), clock) as server:
         monkeypatch.setenv("FMP_BASE_URL", server.base_url)
         monkeypatch.setenv("FMP_API_KEY", "demo")
         yield server
