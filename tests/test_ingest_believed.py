@@ -20,6 +20,8 @@ from ingest.warehouse import Landing
 from tests.ingest_jobs import (
     MARKET,
     SESSION,
+    SPLIT_DATE,
+    SPLITTER,
     START,
     job_of,
     live_symbols,
@@ -30,8 +32,6 @@ from tests.ingest_jobs import (
 )
 from tests.simulator_client import SetClock
 
-SPLITTER, SPLIT_DATE = "FTGZ", date(2025, 7, 16)
-"""Five old shares became one, six weeks before the tests' day."""
 BARS = "select symbol, bar_at, open, high, low, close, volume from raw.bars_1m order by all"
 
 

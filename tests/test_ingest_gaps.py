@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,8 @@ from ingest.warehouse import open_warehouse
 from tests.ingest_jobs import (
     MARKET,
     SESSION,
+    SPLIT_DATE,
+    SPLITTER,
     START,
     job_of,
     live_symbols,
@@ -143,6 +145,21 @@ def test_chosen_sessions_are_bought_once(server: SimulatedServer, job: MakeJob) 
     for _ in range(2):
         gaps.run_fill(job("massive"), SYMBOLS[:2], [SESSION])
     assert calls(server, "/v2/") == 4
+
+
+@pytest.mark.parametrize("provider", ["massive", "alpha_vantage"])
+def test_adjusted_bars_of_another_source_do_not_land(
+    server: SimulatedServer, job: MakeJob, provider: str
+) -> None:
+    server.faults = Faults()
+    before = SPLIT_DATE - timedelta(days=1)
+    bars.download_daily(job("fmp"), "days", [(SPLITTER, before, SPLIT_DATE)])
+    server.faults = Faults(adjusted_bars=1.0)
+    filled = job(provider)
+    bars.download_sessions(filled, "minutes", [(SPLITTER, before), (SPLITTER, SPLIT_DATE)])
+    landed = "select distinct session_date from raw.bars_1m"
+    assert rows_of(filled.warehouse, landed) == [(SPLIT_DATE,)]
+    assert len(filled.summary.errors) == 1
 
 
 @pytest.mark.parametrize("provider", ["massive", "alpha_vantage"])

@@ -108,6 +108,14 @@ def test_massive_pages_are_all_asked() -> None:
     )
 
 
+def test_massive_pages_without_end_are_refused() -> None:
+    body = aggregates(("2026-08-28T13:30", 5.0), next_url="https://api.massive.com/v2/x?cursor=a")
+    with scripted(body) as server, pytest.raises(BadAnswerError, match="no end") as caught:
+        massive_of(server.base_url).session_bars("AAPL", SESSION)
+    assert caught.value.request is not None
+    assert caught.value.request.outcome == "error"
+
+
 def test_massive_answer_that_is_adjusted_is_refused() -> None:
     body = aggregates(("2026-08-28T13:30", 5.0), adjusted=True)
     with scripted(body) as server, pytest.raises(BadAnswerError):

@@ -141,6 +141,10 @@ class MassiveClient:
             address = urlsplit(str(following))  # only its path is believed: the key goes along
             path = address.path.lstrip("/")
             params = {"adjusted": "false", **dict(parse_qsl(address.query))}
+        else:
+            error = BadAnswerError(f"{path}: Massive's answer has no end after {MOST_PAGES} pages")
+            record.outcome, error.request = "error", record
+            raise error
         return aggregates_table(found, symbol)
 
 
