@@ -144,6 +144,7 @@ def test_prices_are_adjusted_unless_told_otherwise() -> None:
     [
         ("day/yesterday/2025-09-03", 400, "ERROR"),
         ("day/2025-09-03/2025-09-01", 400, "ERROR"),
+        (f"day/2025-09-03/{10**30}", 400, "ERROR"),
         ("week/2025-09-01/2025-09-03", 404, "NOT_FOUND"),
     ],
 )

@@ -71,16 +71,18 @@ def read_window(asked: Asked) -> Window:
 
 def _moment(text: str, name: str, *, is_end: bool = False) -> datetime:
     """Return the UTC time of unix milliseconds, or of a date in New York, whose end is its last."""
-    if text.isdecimal():
-        at = datetime.fromtimestamp(int(text) / 1000, UTC).replace(tzinfo=None)
-        return at + timedelta(milliseconds=1) if is_end else at
-    day = day_of({name: text}, name)
-    if day is None:
-        raise ValueError(
-            f"Could not parse the time parameter: '{name}'. Use YYYY-MM-DD or millisecond "
-            "timestamps."
-        )
-    return new_york_midnight(day + timedelta(days=1 if is_end else 0))
+    try:
+        if text.isdecimal():
+            at = datetime.fromtimestamp(int(text) / 1000, UTC).replace(tzinfo=None)
+            return at + timedelta(milliseconds=1) if is_end else at
+        day = day_of({name: text}, name)
+        if day is not None:
+            return new_york_midnight(day + timedelta(days=1 if is_end else 0))
+    except (OverflowError, OSError, ValueError):
+        pass
+    raise ValueError(
+        f"Could not parse the time parameter: '{name}'. Use YYYY-MM-DD or millisecond timestamps."
+    )
 
 
 def new_york_midnight(day: date) -> datetime:

@@ -35,7 +35,7 @@ BEFORE_END_OF_DAY = f"Attempted to request today's data before end of day. {PRIC
 NOT_THIS_TIMEFRAME = f"Your plan doesn't include this data timeframe. {PRICING}"
 TOO_MANY = (
     "You've exceeded the maximum requests per minute, please wait or upgrade your subscription "
-    "to continue. https://massive.com/pricing"
+    "to continue."
 )
 
 
