@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from ingest.answered import unanswered_days, unanswered_sessions
 from ingest.download import Request
 from ingest.jobs import Job, JobError
 from ingest.providers.fmp import Answer
@@ -30,6 +31,8 @@ def run_daily(job: Job) -> None:
 
 def download_daily(job: Job, title: str, wanted: Sequence[tuple[str, date, date]]) -> None:
     """Land the daily bars of (symbol, from, to) ranges."""
+    if job.source is not None:
+        wanted = unanswered_days(job, wanted)
     client = job.bar_source()
     known = {
         symbol
@@ -67,6 +70,8 @@ def run_minute(job: Job) -> None:
 
 def download_sessions(job: Job, title: str, wanted: Sequence[tuple[str, date]]) -> None:
     """Land the minute bars of (symbol, session) pairs; a session that may change stays wanted."""
+    if job.source is not None:
+        wanted = unanswered_sessions(job, wanted)
     client = job.bar_source()
     settled = {
         session: end + SETTLING

@@ -31,7 +31,7 @@ BATCH_ROWS = 200_000
 BATCH_SECONDS = 15.0
 LOCK_SECONDS = 900.0
 """How long paid-for rows wait for another process to release the warehouse."""
-ADJUSTED = "prices are split-adjusted, as traded was asked"
+ADJUSTED = "prices are not as traded: adjusted for a split, or not this symbol's"
 
 
 @dataclass
@@ -82,7 +82,7 @@ def land_answers(
         for table in dict.fromkeys(table for table, _ in answers if table is not None):
             named = [answer for name, answer in answers if name == table]
             rows = pa.concat_tables([answer.table for answer in named])
-            adjusted = adjusted_bars(connection, table, rows, landed_at)
+            adjusted = adjusted_bars(connection, table, rows, landed_at, provider)
             if adjusted:
                 refused = [answer for answer in named if _is_of(answer.request, adjusted)]
                 _refuse(connection, table, refused, landed_at, provider)

@@ -60,7 +60,10 @@ def export_watchlist(snapshot: Path, target: Path, clock: Clock) -> int:
     with open_snapshot(snapshot) as connection:
         coming = connection.execute("select session_date from marts.coming_session").fetchone()
         if coming is None:
-            raise NotPublishedError(f"{snapshot} knows no coming session: run `dbt build` first")
+            raise NotPublishedError(
+                f"{snapshot} knows no coming session, as its calendar is empty or has ended: "
+                "run `python -m ingest calendar`, then `dbt build`"
+            )
         cursor = connection.execute(
             "select * exclude (session_date) from marts.watchlist "
             "where session_date = $session_date order by rank",

@@ -18,12 +18,7 @@ with asked as (
 select symbol, session_date
 from asked
 anti join raw.bars_1m using (symbol, session_date)
-anti join (
-    select symbol, from_date as session_date from raw.fetch_log
-    where endpoint = 'bars_1m' and provider = $provider and outcome in ('ok', 'empty')
-) as filled using (symbol, session_date)
 where outcome in ('empty', 'error')
-order by session_date desc, symbol
 """
 
 DAYS_WITHOUT_BARS = """
@@ -67,8 +62,8 @@ def run_fill(job: Job, symbols: Sequence[str] = (), sessions: Sequence[date] = (
         days = [(symbol, min(sessions), max(sessions)) for symbol in symbols]
         download_daily(job, f"daily bars of {job.provider}", days)
         return
-    values = {"provider": job.provider}
-    ranges = job.read(DAYS_WITHOUT_BARS, {**values, "now": job.clock.now()})
+    values = {"provider": job.provider, "now": job.clock.now()}
+    ranges = job.read(DAYS_WITHOUT_BARS, values)
     download_daily(job, f"daily gaps from {job.provider}", [(s, a, b) for s, a, b in ranges])
-    missing = job.read(SESSIONS_WITHOUT_BARS, values)
+    missing = job.read(SESSIONS_WITHOUT_BARS)
     download_sessions(job, f"minute gaps from {job.provider}", [(s, day) for s, day in missing])

@@ -21,6 +21,8 @@ from ingest.warehouse import open_warehouse
 START = datetime(2025, 9, 2, 12, 30)  # an hour before the open, after Labor Day
 SESSION = date(2025, 8, 29)
 MARKET = GeneratedMarket(seed=7, symbol_count=60)
+SPLITTER, SPLIT_DATE = "FTGZ", date(2025, 7, 16)
+"""Five old shares became one, six weeks before the tests' day."""
 
 
 def job_of(
@@ -30,6 +32,7 @@ def job_of(
     *,
     key: str = "demo",
     plan: Plan = "ultimate",
+    source: jobs.Source | None = None,
 ) -> jobs.Job:
     def make_client(budget: CallBudget) -> FmpClient:
         http = requests.Session()
@@ -41,6 +44,7 @@ def job_of(
         clock=clock,
         plan=plan,
         make_client=make_client,
+        source=source,
         summary=Summary(),
     )
 

@@ -12,14 +12,18 @@ from threading import Thread
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
+from pyrate_limiter import Duration
 
-from ingest.budget import CallBudget
+from ingest.budget import CallBudget, PlanLimits
 from ingest.clock import Clock, SimulatedClock
+from ingest.providers.alpha_vantage import AlphaVantageClient
 from ingest.providers.fmp import FmpClient
+from ingest.providers.massive import MassiveClient
 from ingest.settings import Plan
 
 KEY = "s3cretKey"
 MONDAY_NOON = datetime(2026, 8, 31, 16, 0)
+LIMITS = PlanLimits(1000, Duration.MINUTE, name="MASSIVE_CALLS_PER_MINUTE=1000")
 
 
 @dataclass
@@ -97,3 +101,19 @@ def client_of(
     clock = clock or SimulatedClock.starting(MONDAY_NOON, 10_000)
     budget = CallBudget(plan, clock)
     return FmpClient(base_url, key, budget, clock, requests.Session(), backoff_seconds=0.001)
+
+
+def massive_of(base_url: str, *, clock: Clock | None = None, key: str = KEY) -> MassiveClient:
+    """Return a client of Massive whose pauses are over at once."""
+    clock = clock or SimulatedClock.starting(MONDAY_NOON, 10_000)
+    budget = CallBudget(LIMITS, clock)
+    return MassiveClient(base_url, key, budget, clock, requests.Session(), backoff_seconds=0.001)
+
+
+def alpha_vantage_of(
+    base_url: str, *, clock: Clock | None = None, key: str = KEY
+) -> AlphaVantageClient:
+    """Return a client of Alpha Vantage whose pauses are over at once."""
+    clock = clock or SimulatedClock.starting(MONDAY_NOON, 10_000)
+    budget, http = CallBudget(LIMITS, clock), requests.Session()
+    return AlphaVantageClient(base_url, key, budget, clock, http, backoff_seconds=0.001)

@@ -20,6 +20,8 @@ from ingest.warehouse import Landing
 from tests.ingest_jobs import (
     MARKET,
     SESSION,
+    SPLIT_DATE,
+    SPLITTER,
     START,
     job_of,
     live_symbols,
@@ -30,8 +32,6 @@ from tests.ingest_jobs import (
 )
 from tests.simulator_client import SetClock
 
-SPLITTER, SPLIT_DATE = "FTGZ", date(2025, 7, 16)
-"""Five old shares became one, six weeks before the tests' day."""
 BARS = "select symbol, bar_at, open, high, low, close, volume from raw.bars_1m order by all"
 
 
@@ -114,6 +114,39 @@ def test_adjusted_minute_bars_are_told_by_the_daily_bar(
         f"select count(distinct session_date) from raw.bars_1m where symbol = '{SPLITTER}'",
     )
     assert (sessions, len(job.summary.errors)) == ([(landed,)], 1 - landed)
+
+
+@pytest.mark.parametrize(("rate", "landed"), [(1.0, 0), (0.0, 1)])
+def test_minute_bars_far_from_the_daily_bar_do_not_land_whatever_splits_are_known(
+    server: SimulatedServer, clock: SimulatedClock, tmp_path: Path, rate: float, landed: int
+) -> None:
+    job = job_of(server, clock, tmp_path)
+    want_splitter(job.warehouse, "daily_requests")
+    want_splitter(job.warehouse, "minute_requests")
+    bars.run_daily(job)
+    server.faults = Faults(adjusted_bars=rate)
+    bars.run_minute(job)
+    sessions = rows_of(
+        job.warehouse,
+        f"select count(distinct session_date) from raw.bars_1m where symbol = '{SPLITTER}'",
+    )
+    assert (sessions, len(job.summary.errors)) == ([(landed,)], 1 - landed)
+
+
+@pytest.mark.parametrize(("rate", "refused"), [(1.0, 1), (0.0, 0)])
+def test_daily_bars_on_another_basis_than_before_do_not_land(
+    server: SimulatedServer, clock: SimulatedClock, tmp_path: Path, rate: float, refused: int
+) -> None:
+    job = job_of(server, clock, tmp_path)
+    want_splitter(job.warehouse, "daily_requests")
+    bars.run_daily(job)
+    before = rows_of(job.warehouse, "select * exclude (landed_at) from raw.bars_1d order by all")
+    server.faults = Faults(adjusted_bars=rate)
+    with suppress(BadAnswerError):  # not one request succeeded
+        bars.download_daily(job, "again", [(SPLITTER, date(2025, 7, 14), SPLIT_DATE)])
+    after = rows_of(job.warehouse, "select * exclude (landed_at) from raw.bars_1d order by all")
+    assert after == before
+    assert len(job.summary.errors) == refused
 
 
 @pytest.mark.parametrize("fault", ["missing_first_bar", "wrong_dates"])

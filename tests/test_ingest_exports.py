@@ -68,6 +68,13 @@ def test_missing_mart_says_what_to_run(snapshot: Path, tmp_path: Path) -> None:
         export_training_rows(snapshot, tmp_path / "offline_features.parquet")
 
 
+def test_empty_calendar_says_what_to_run(snapshot: Path, tmp_path: Path) -> None:
+    with duckdb.connect(str(snapshot.resolve())) as connection:
+        connection.execute("delete from marts.coming_session")
+    with pytest.raises(NotPublishedError, match="run `python -m ingest calendar`, then"):
+        export_watchlist(snapshot, tmp_path / "watchlist.json", CLOCK)
+
+
 def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "watchlist.json"
     target.write_text("old")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -13,28 +14,36 @@ from typer.testing import CliRunner
 from ingest.__main__ import app
 from ingest.clock import SimulatedClock
 from ingest.settings import DEMO_MARK, Settings
+from ingest.simulator.faults import Faults
 from ingest.simulator.generated import GeneratedMarket
 from ingest.simulator.server import SimulatedServer
 from ingest.warehouse import open_warehouse
+from tests.ingest_jobs import SESSION, want_minute
 from tests.warehouse_builder import publish_file
-
-CLOCK = SimulatedClock.starting(datetime(2025, 9, 2, 12, 30), 60)
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def clock() -> SimulatedClock:
+    """Return a clock that begins with the test, an hour before the open."""
+    return SimulatedClock.starting(datetime(2025, 9, 2, 12, 30), 60)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(Settings.model_config, "env_file", None)
     for name in ("FMP_API_KEY", "FMP_PLAN", "FMP_BASE_URL", "SIMULATED_CLOCK"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("SIMULATED_CLOCK", str(CLOCK))
+    monkeypatch.setenv("SIMULATED_CLOCK", str(clock))
     monkeypatch.setenv("COLUMNS", "200")
     return tmp_path
 
 
 @pytest.fixture
-def market(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedServer]:
-    with SimulatedServer(GeneratedMarket(seed=7, symbol_count=20), CLOCK) as server:
+def market(
+    data_dir: Path, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SimulatedServer]:
+    with SimulatedServer(GeneratedMarket(seed=7, symbol_count=20), clock) as server:
         monkeypatch.setenv("FMP_BASE_URL", server.base_url)
         monkeypatch.setenv("FMP_API_KEY", "demo")
         yield server
@@ -92,6 +101,22 @@ def test_nothing_to_buy_is_no_error(market: SimulatedServer, data_dir: Path) -> 
         )
     code, told = run("minute")
     assert (code, "nothing left to buy" in told) == (0, True)
+
+
+def test_two_sources_are_bought_and_compared(
+    market: SimulatedServer, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASSIVE_BASE_URL", market.massive_url)
+    monkeypatch.setenv("MASSIVE_API_KEY", "demo")
+    market.faults = Faults(seed=5, disagreeing_bars=0.05)
+    symbol = market.service.market.symbols()[0]
+    want_minute(data_dir / "warehouse.duckdb", symbol)
+    run("minute")
+    run("fill", "--provider", "massive", "--symbol", symbol, "--session", str(SESSION))
+    code, told = run("compare", "--provider", "massive")
+    differing = re.search(r"raw.bars_1m: .* bars in both.* prices differ in (\d+)", told)
+    assert (code, "furthest apart" in told) == (0, True)
+    assert differing is not None and int(differing[1]) > 0
 
 
 def test_import_lands_and_tells_what_it_assumed(data_dir: Path) -> None:

@@ -314,5 +314,5 @@ def test_adjusted_recorded_prices_are_told_from_traded_ones(
     splits = fmp_tables.splits(rows("fmpdotnet_stable_splits_AAPL"))
     with open_warehouse(tmp_path / "w.duckdb") as connection:
         land(connection, "splits", splits, provider="fmp", landed_at=now)
-        found = adjusted_bars(connection, "bars_1d", parse(rows(name)), now)
+        found = adjusted_bars(connection, "bars_1d", parse(rows(name)), now, "fmp")
     assert found == ({("AAPL", None)} if is_adjusted else set())

@@ -8,13 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
-from pyrate_limiter import Duration
 
 from ingest import compare, gaps, jobs
-from ingest.budget import CallBudget, PlanLimits
 from ingest.clock import SimulatedClock
-from ingest.providers.alpha_vantage import AlphaVantageClient
 from ingest.providers.errors import (
     BadAnswerError,
     LimitReachedError,
@@ -22,25 +18,20 @@ from ingest.providers.errors import (
     ProviderError,
     WrongKeyError,
 )
-from ingest.providers.massive import MassiveClient
 from ingest.warehouse import open_warehouse
 from tests.ingest_jobs import rows_of
-from tests.ingest_servers import KEY, Said, scripted
+from tests.ingest_servers import (
+    KEY,
+    LIMITS,
+    MONDAY_NOON,
+    Said,
+    alpha_vantage_of,
+    massive_of,
+    scripted,
+)
 
 SESSION = date(2026, 8, 28)
-CLOCK = SimulatedClock.starting(datetime(2026, 8, 31, 16, 0), 10_000)
-LIMITS = PlanLimits(1000, Duration.MINUTE, name="MASSIVE_CALLS_PER_MINUTE=1000")
-
-
-def massive(base_url: str) -> MassiveClient:
-    budget = CallBudget(LIMITS, CLOCK)
-    return MassiveClient(base_url, KEY, budget, CLOCK, requests.Session(), backoff_seconds=0.001)
-
-
-def alpha_vantage(base_url: str) -> AlphaVantageClient:
-    budget = CallBudget(LIMITS, CLOCK)
-    http = requests.Session()
-    return AlphaVantageClient(base_url, KEY, budget, CLOCK, http, backoff_seconds=0.001)
+CLOCK = SimulatedClock.starting(MONDAY_NOON, 10_000)
 
 
 def aggregates(*bars: tuple[str, float], **more: Any) -> str:
@@ -79,7 +70,7 @@ def test_massive_minutes_are_rows_of_the_session() -> None:
         ("2026-08-28T13:30", 5.0), ("2026-08-28T23:59", 5.5), ("2026-08-29T00:00", 9.0)
     )
     with scripted(body) as server:
-        answer = massive(server.base_url).session_bars("BRK-B", SESSION)
+        answer = massive_of(server.base_url).session_bars("BRK-B", SESSION)
     assert answer.table.select(["symbol", "session_date", "bar_at", "close", "volume"]).to_pylist()[
         0
     ] == {
@@ -94,7 +85,7 @@ def test_massive_minutes_are_rows_of_the_session() -> None:
 
 def test_massive_is_asked_as_traded_with_its_own_spelling() -> None:
     with scripted(aggregates()) as server:
-        massive(server.base_url).session_bars("BRK-B", SESSION)
+        massive_of(server.base_url).session_bars("BRK-B", SESSION)
     asked = server.asked[0]
     assert asked.path.endswith("/v2/aggs/ticker/BRK.B/range/1/minute/2026-08-28/2026-08-28")
     assert (asked.params["adjusted"], asked.headers["Authorization"]) == ("false", f"Bearer {KEY}")
@@ -102,7 +93,7 @@ def test_massive_is_asked_as_traded_with_its_own_spelling() -> None:
 
 def test_massive_daily_bars_have_the_date_of_new_york() -> None:
     with scripted(aggregates(("2026-08-28T04:00", 5.0))) as server:
-        answer = massive(server.base_url).daily_bars("AAPL", SESSION, SESSION)
+        answer = massive_of(server.base_url).daily_bars("AAPL", SESSION, SESSION)
     assert answer.table["session_date"].to_pylist() == [SESSION]
 
 
@@ -110,14 +101,25 @@ def test_massive_pages_are_all_asked() -> None:
     following = "https://api.massive.com/v2/aggs/ticker/X/range/1/minute/1/2?cursor=abc"
     first = aggregates(("2026-08-28T13:30", 5.0), next_url=following)
     with scripted(first, aggregates(("2026-08-28T13:31", 5.1))) as server:
-        answer = massive(server.base_url).session_bars("AAPL", SESSION)
-    assert (answer.table.num_rows, server.asked[1].params) == (2, {"cursor": "abc"})
+        answer = massive_of(server.base_url).session_bars("AAPL", SESSION)
+    assert (answer.table.num_rows, server.asked[1].params) == (
+        2,
+        {"adjusted": "false", "cursor": "abc"},
+    )
+
+
+def test_massive_pages_without_end_are_refused() -> None:
+    body = aggregates(("2026-08-28T13:30", 5.0), next_url="https://api.massive.com/v2/x?cursor=a")
+    with scripted(body) as server, pytest.raises(BadAnswerError, match="no end") as caught:
+        massive_of(server.base_url).session_bars("AAPL", SESSION)
+    assert caught.value.request is not None
+    assert caught.value.request.outcome == "error"
 
 
 def test_massive_answer_that_is_adjusted_is_refused() -> None:
     body = aggregates(("2026-08-28T13:30", 5.0), adjusted=True)
     with scripted(body) as server, pytest.raises(BadAnswerError):
-        massive(server.base_url).session_bars("AAPL", SESSION)
+        massive_of(server.base_url).session_bars("AAPL", SESSION)
 
 
 @pytest.mark.parametrize(
@@ -134,12 +136,12 @@ def test_massive_answer_that_is_adjusted_is_refused() -> None:
 )
 def test_massive_failures_are_told_apart(said: Said, error: type[ProviderError]) -> None:
     with scripted(said) as server, pytest.raises(error):
-        massive(server.base_url).session_bars("AAPL", SESSION)
+        massive_of(server.base_url).session_bars("AAPL", SESSION)
 
 
 def test_alpha_vantage_minutes_are_rows_of_the_session() -> None:
     with scripted(series(m281600="5.5", m280930="5.25", m271000="4.0")) as server:
-        answer = alpha_vantage(server.base_url).session_bars("IBM", SESSION)
+        answer = alpha_vantage_of(server.base_url).session_bars("IBM", SESSION)
     bars = answer.table.select(["bar_at", "close", "volume"]).to_pylist()
     assert bars == [
         {"bar_at": datetime(2026, 8, 28, 13, 30), "close": 5.25, "volume": 6247.0},
@@ -149,7 +151,7 @@ def test_alpha_vantage_minutes_are_rows_of_the_session() -> None:
 
 def test_alpha_vantage_month_is_bought_once() -> None:
     with scripted(series(m280930="5.25", m270930="5.0")) as server:
-        client = alpha_vantage(server.base_url)
+        client = alpha_vantage_of(server.base_url)
         answers = [client.session_bars("IBM", date(2026, 8, day)) for day in (27, 28)]
     assert [answer.request.attempts for answer in answers] == [1, 0]
     assert (server.asked[0].params["month"], server.asked[0].params["adjusted"]) == (
@@ -170,7 +172,7 @@ def test_alpha_vantage_errors_inside_a_200_never_show_the_key(
     words: str, error: type[ProviderError]
 ) -> None:
     with scripted(json.dumps({"Information": words})) as server, pytest.raises(error) as caught:
-        alpha_vantage(server.base_url).session_bars("IBM", SESSION)
+        alpha_vantage_of(server.base_url).session_bars("IBM", SESSION)
     assert KEY not in str(caught.value)
     assert KEY not in str(caught.value.request)
 
@@ -203,7 +205,7 @@ def gap_job(tmp_path: Path, base_url: str) -> jobs.Job:
         clock=CLOCK,
         plan="premium",
         make_client=lambda budget: pytest.fail("FMP was asked"),
-        source=jobs.Source("massive", LIMITS, 2, lambda budget: massive(base_url)),
+        source=jobs.Source("massive", LIMITS, 2, lambda budget: massive_of(base_url)),
     )
 
 

@@ -22,6 +22,7 @@ from ingest.providers.errors import (
     FetchRecord,
     LimitReachedError,
     NotInPlanError,
+    SymbolNotInPlanError,
     WrongKeyError,
 )
 from ingest.providers.fmp import Answer
@@ -30,8 +31,8 @@ from ingest.providers.transport import Transport, Wire
 
 PROVIDER = "alpha_vantage"
 KEPT_MONTHS = 4
-COMPACT_DAYS = 90
-"""The newest 100 daily rows are free; older ones need the whole series."""
+COMPACT_DAYS = 135
+"""The newest 100 daily rows are free: 20 weeks. Older ones need the whole series."""
 
 
 def _rows(answer: Any) -> Rows | None:
@@ -69,6 +70,11 @@ ALPHA_VANTAGE = Wire(
             NotInPlanError,
             "{where}: not in your Alpha Vantage plan: {said}",
             words=("premium endpoint",),
+        ),
+        Refusal(
+            SymbolNotInPlanError,
+            "{where}: not in your Alpha Vantage plan: {said}",
+            words=("premium feature",),
         ),
         Refusal(
             WrongKeyError,

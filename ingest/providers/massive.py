@@ -18,6 +18,7 @@ from ingest.budget import CallBudget
 from ingest.calendar import NEW_YORK
 from ingest.clock import Clock
 from ingest.providers.errors import (
+    BadAnswerError,
     FetchRecord,
     LimitReachedError,
     NotInPlanError,
@@ -65,6 +66,11 @@ MASSIVE = Wire(
             range(429, 430),
             ("exceeded the maximum requests",),
             retries=True,
+        ),
+        Refusal(
+            BadAnswerError,
+            "{where}: not in your Massive plan: {said}",
+            words=("before end of day", "data timeframe"),
         ),
         Refusal(
             NotInPlanError,
@@ -133,7 +139,12 @@ class MassiveClient:
             if following is None:
                 break
             address = urlsplit(str(following))  # only its path is believed: the key goes along
-            path, params = address.path.lstrip("/"), dict(parse_qsl(address.query))
+            path = address.path.lstrip("/")
+            params = {"adjusted": "false", **dict(parse_qsl(address.query))}
+        else:
+            error = BadAnswerError(f"{path}: Massive's answer has no end after {MOST_PAGES} pages")
+            record.outcome, error.request = "error", record
+            raise error
         return aggregates_table(found, symbol)
 
 

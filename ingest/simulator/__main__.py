@@ -16,7 +16,7 @@ from ingest.simulator.faults import parse_faults
 from ingest.simulator.files import FileMarket
 from ingest.simulator.generated import GeneratedMarket
 from ingest.simulator.market import Market
-from ingest.simulator.plans import PLANS
+from ingest.simulator.plans import ALPHA_VANTAGE_PLANS, MASSIVE_PLANS, PLANS
 from ingest.simulator.server import SimulatedServer
 
 
@@ -31,19 +31,32 @@ def main(
     speed: Annotated[float, typer.Option(help="Market seconds per second, with --start.")] = 1.0,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
     plan: Annotated[str, typer.Option(help=f"FMP plan: {', '.join(PLANS)}.")] = "ultimate",
+    massive_plan: Annotated[
+        str, typer.Option(help=f"Massive's plan: {', '.join(MASSIVE_PLANS)}.")
+    ] = "advanced",
+    alpha_vantage_plan: Annotated[
+        str, typer.Option(help=f"Alpha Vantage's plan: {', '.join(ALPHA_VANTAGE_PLANS)}.")
+    ] = "premium",
     key: Annotated[list[str] | None, typer.Option(help="Key to accept; repeatable.")] = None,
     bars_1m: Annotated[Path | None, typer.Option(help="Minute bars, Parquet or CSV.")] = None,
     bars_1d: Annotated[Path | None, typer.Option(help="Daily bars, Parquet or CSV.")] = None,
     profiles: Annotated[Path | None, typer.Option(help="Profiles, Parquet or CSV.")] = None,
     fault: Annotated[list[str] | None, typer.Option(help="NAME=RATE; repeatable.")] = None,
 ) -> None:
-    """Serve a market on loopback as FMP's stable API, until SIGINT or SIGTERM."""
+    """Serve a market on loopback as FMP, Massive and Alpha Vantage, until SIGINT or SIGTERM."""
     try:
         market = _market(seed, symbols, bars_1m, bars_1d, profiles)
         faults = parse_faults(fault or [], seed)
         time = _clock(clock, start, speed)
         server = SimulatedServer(
-            market, time, plan=plan, keys=set(key or ["demo"]), faults=faults, port=port
+            market,
+            time,
+            plan=plan,
+            massive_plan=massive_plan,
+            alpha_vantage_plan=alpha_vantage_plan,
+            keys=set(key or ["demo"]),
+            faults=faults,
+            port=port,
         )
     except (ValueError, OverflowError) as error:
         sys.exit(f"error: {error}")
@@ -54,6 +67,8 @@ def main(
         signal.signal(name, lambda *_: stop.set())
     with server:
         print(f"simulated market: {server.base_url}", flush=True)
+        print(f"as Massive: {server.massive_url}", flush=True)
+        print(f"as Alpha Vantage: {server.alpha_vantage_url}", flush=True)
         stop.wait()
 
 

@@ -59,6 +59,8 @@ def eod(name: str) -> Handler:
         if "wrong_dates" in view.drawn:
             start -= timedelta(days=10)
         bars = view.daily(symbol, start, end)[-DAILY_ROWS:]
+        if view.faults.missing_sessions:
+            bars = bars[[not view.lacks(symbol, day) for day in bars["session_date"].tolist()]]
         if name != "non-split-adjusted" or "adjusted_bars" in view.drawn:
             bars = adjusted(bars, view.known_splits(symbol))
         return Answer(200, array_of(_eod_rows(name, symbol, bars[::-1])))
@@ -123,6 +125,8 @@ class MinuteChart:
     def _session_texts(
         self, view: View, symbol: str, session: Session, params: Params
     ) -> list[str]:
+        if view.lacks(symbol, session.session_date):
+            return []
         bars = view.minutes(symbol, session)
         first, last = 0, len(bars)
         if not is_true(params, "extended"):

@@ -6,11 +6,13 @@ Which requests fail depends on the seed and the request's number only.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import date, datetime
+from zlib import crc32
 
 import numpy as np
+from pandas.util import hash_array
 
-from ingest.simulator.market import PRICES, Bars, to_tick
+from ingest.simulator.market import BARS_1M, PRICES, Bars, to_tick
 
 FRESH_MINUTES = 7
 """A fresh bar may be revised until so many minutes after its end."""
@@ -56,6 +58,10 @@ class Faults:
     """Prices adjusted for later splits, though as traded was asked."""
     wrong_dates: float = 0.0
     """Bars of days before the asked ones, too."""
+    disagreeing_bars: float = 0.0
+    """Share of the other providers' bars whose prices and volume are not FMP's."""
+    missing_sessions: float = 0.0
+    """Share of a symbol's sessions of which FMP has neither minutes nor a daily bar."""
     slow_seconds: float = 2.0
     """Real seconds."""
     seed: int = 0
@@ -121,6 +127,30 @@ def _shrink(bars: Bars, row: int, share: float) -> None:
     bar["high"] = to_tick(inner[0] + (bar["high"] - inner[0]) * share)
     bar["low"] = to_tick(inner[1] - (inner[1] - bar["low"]) * share)
     bar["volume"] = max(np.floor(bar["volume"] * share), 1.0)
+
+
+def lacks_session(faults: Faults, symbol: str, session_date: date) -> bool:
+    """Return whether FMP has nothing of the symbol's session."""
+    if not faults.missing_sessions:
+        return False
+    draw = np.random.default_rng([faults.seed, crc32(symbol.encode()), session_date.toordinal()])
+    return bool(draw.random() < faults.missing_sessions)
+
+
+def disagreeing(bars: Bars, faults: Faults, provider: str, symbol: str) -> Bars:
+    """Return `bars` as another provider has them: some 2 % dearer, with half of the volume more."""
+    if not faults.disagreeing_bars or not len(bars):
+        return bars
+    name = crc32(f"{faults.seed} {provider} {symbol}".encode()) << 32
+    stamp = "bar_at" if bars.dtype == BARS_1M else "session_date"
+    stamps = bars[stamp].astype("M8[us]").astype("u8")
+    draws = hash_array(stamps ^ np.uint64(name)) / 2.0**64
+    chosen = draws < faults.disagreeing_bars
+    bars = bars.copy()
+    for price in PRICES:
+        bars[price][chosen] = to_tick(bars[price][chosen] * 1.02)
+    bars["volume"][chosen] = np.ceil(bars["volume"][chosen] * 1.5)
+    return bars
 
 
 def spoil(bars: Bars, drawn: frozenset[str], seed: int, request_number: int) -> Bars:

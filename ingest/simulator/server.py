@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from email.utils import format_datetime
 from http import HTTPStatus
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -25,7 +26,7 @@ from ingest.clock import Clock
 from ingest.simulator.answers import Answer
 from ingest.simulator.faults import Faults
 from ingest.simulator.market import Market
-from ingest.simulator.plans import Plan, find_plan
+from ingest.simulator.plans import Plan, find_alpha_vantage_plan, find_massive_plan, find_plan
 from ingest.simulator.service import RequestRecord, Service
 
 HOST = "127.0.0.1"
@@ -48,9 +49,9 @@ Vary: Accept-Encoding\r
 
 
 class SimulatedServer:
-    """Serves `market` at `base_url` as FMP's `stable` API, from `with` to its end.
+    """Serves `market`, from `with` to its end, as three providers do, each at its own URL.
 
-    `plan` is a plan's name or a Plan. `port` 0 takes a free one; OSError where a port is taken.
+    `plan` is a plan's name or a Plan of FMP. `port` 0 takes a free one; OSError where it is taken.
     """
 
     def __init__(
@@ -59,19 +60,39 @@ class SimulatedServer:
         clock: Clock,
         *,
         plan: str | Plan = "ultimate",
+        massive_plan: str = "advanced",
+        alpha_vantage_plan: str = "premium",
         keys: set[str] | frozenset[str] = frozenset({"demo"}),
         faults: Faults | None = None,
         port: int = 0,
     ) -> None:
         chosen = plan if isinstance(plan, Plan) else find_plan(plan)
-        self.service = Service(market, clock, chosen, frozenset(keys), faults or Faults())
+        self.service = Service(
+            market,
+            clock,
+            chosen,
+            find_massive_plan(massive_plan),
+            find_alpha_vantage_plan(alpha_vantage_plan),
+            frozenset(keys),
+            faults or Faults(),
+        )
         self._listener = _Listener((HOST, port), self.service)
         self._thread = Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True)
 
     @property
     def base_url(self) -> str:
-        """Where the API is, without a slash at the end."""
-        return f"http://{HOST}:{self._listener.server_address[1]}/stable"
+        """Where FMP's API is, without a slash at the end."""
+        return f"{self.massive_url}/stable"
+
+    @property
+    def massive_url(self) -> str:
+        """Where Massive's API is: the server's root."""
+        return f"http://{HOST}:{self._listener.server_address[1]}"
+
+    @property
+    def alpha_vantage_url(self) -> str:
+        """Where Alpha Vantage's API is."""
+        return f"{self.massive_url}/query"
 
     @property
     def faults(self) -> Faults:
@@ -161,16 +182,15 @@ class _Connection(StreamRequestHandler):
         method, target, version = line
         stays = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
         if method != "GET":
-            self._send(Answer(404, b"[]"), frozenset(), headers, None, stays=False)
+            self._send(Answer(404, b"[]"), headers, stays=False)
             return False
         parts = urlsplit(target)
         params = dict(parse_qsl(parts.query, keep_blank_values=True))
-        key = params.pop("apikey", None) or headers.get("apikey")
-        service = self.server.service
-        answer, drawn = service.answer(parts.path, params, key)
+        served = self.server.service.answer(parts.path, params, headers)
+        drawn = served.view.drawn
         if "slow" in drawn:
-            time.sleep(service.faults.slow_seconds)
-        self._send(answer, drawn, headers, key, stays=stays)
+            time.sleep(served.view.faults.slow_seconds)
+        self._send(served.answer, headers, drawn, served.count_bytes, stays=stays)
         return stays and "cut_connection" not in drawn
 
     def _read_headers(self) -> dict[str, str]:
@@ -183,13 +203,13 @@ class _Connection(StreamRequestHandler):
     def _send(
         self,
         answer: Answer,
-        drawn: frozenset[str],
         asked: dict[str, str],
-        key: str | None,
+        drawn: frozenset[str] = frozenset(),
+        count_bytes: Callable[[int], None] = lambda byte_count: None,
         *,
         stays: bool,
     ) -> None:
-        """Send `answer` in chunks, as the recorded answers came; its bytes count for `key`."""
+        """Send `answer` in chunks, as the recorded answers came, and tell its bytes before."""
         body, is_packed = answer.body, "gzip" in asked.get("accept-encoding", "")
         if is_packed:
             body = gzip.compress(body, compresslevel=1, mtime=0)
@@ -206,7 +226,7 @@ class _Connection(StreamRequestHandler):
         ).encode("latin-1")
         is_cut = "cut_connection" in drawn
         sent = body[: len(body) // 2] if is_cut else body
-        self.server.service.count_bytes(key, len(sent))  # before a client can know of them
+        count_bytes(len(sent))  # before a client can know of them
         if is_cut:
             self.wfile.write(head + b"%x\r\n%b" % (len(body), sent))
             return

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ingest.simulator.faults import Faults, spoil, unripe
+from ingest.simulator.faults import Faults, lacks_session, spoil, unripe
 from ingest.simulator.market import BARS_1M, PRICES, Bars, Market, Profile, Split, to_tick
 from ingest.simulator.sessions import Session, last_index, new_york_time, sessions
 
@@ -80,6 +80,10 @@ class View:
             forming = [_forming(bars[row : row + 1], share) for row in range(closed, len(bars))]
             bars = np.concatenate([bars[:closed], *forming])
         return unripe(bars, self.faults, symbol, self.now)
+
+    def lacks(self, symbol: str, session_date: date) -> bool:
+        """Return whether FMP has nothing of the symbol's session."""
+        return lacks_session(self.faults, symbol, session_date)
 
     def spoiled(self, bars: Bars) -> Bars:
         """Return `bars` with this request's faults in them."""

@@ -31,7 +31,10 @@ MARKET = GeneratedMarket(seed=7, symbol_count=60)
 DAILY_SYMBOLS, MINUTE_SYMBOLS, SESSIONS = 12, 4, ("2025-08-27", "2025-08-28", "2025-08-29")
 MOST_STARTS = 60
 
-VALUE_FAULTS = {"nan", "float_volume", "null_volume", "revised_bars"}
+VALUE_FAULTS = {
+    *("nan", "float_volume", "null_volume", "revised_bars"),
+    *("disagreeing_bars", "missing_sessions"),
+}
 """They change values for good, so tables would differ rightly; other tests cover them."""
 OTHER_FAULTS = {"payment_required", "slow", *VALUE_FAULTS}
 KINDS = tuple(name for name in RATES if name not in OTHER_FAULTS)

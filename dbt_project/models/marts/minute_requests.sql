@@ -1,5 +1,6 @@
 {# One row per (symbol, session_date) whose minute bars are still to be bought: the coming session's
-   watchlist over lookback_days ended sessions, less what was bought after that session's end. #}
+   watchlist over lookback_days ended sessions, less what was bought after that session's end. That
+   the first provider has no bars is an answer; that another has none leaves them to be bought. #}
 with watchlist as (select * from {{ ref('watchlist') }}),
 
 coming as (select * from {{ ref('coming_session') }}),
@@ -14,8 +15,14 @@ bought as (
     inner join sessions on fetch_log.from_date = sessions.session_date
     where
         fetch_log.endpoint = 'bars_1m'
-        and fetch_log.outcome in ('ok', 'empty')
         and fetch_log.requested_at >= sessions.post_close_at
+        and (
+            fetch_log.outcome = 'ok'
+            or (
+                fetch_log.outcome = 'empty'
+                and fetch_log.provider = '{{ var("provider_priority")[0] }}'
+            )
+        )
 ),
 
 wanted_sessions as (

@@ -36,7 +36,7 @@ calls as (
     select
         calendar.session_date,
         steps.step,
-        count(*) as calls_spent
+        sum(coalesce(requests.attempts, 1))::bigint as calls_spent
     from requests
     asof inner join calendar on requests.requested_at < calendar.post_close_at
     inner join steps on list_contains(string_split(steps.endpoints, ' '), requests.endpoint)
