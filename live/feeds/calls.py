@@ -40,7 +40,7 @@ class Calls:
     ) -> None:
         self.failing: dict[str, str] = {}
         """Key (or EVERY_SYMBOL) and reason of what failed and still does."""
-        self.heard_at: datetime | None = None
+        self.answered_at: datetime | None = None
         """When the provider answered last."""
         self._paused_to: datetime | None = None
         self._clock = clock
@@ -116,7 +116,7 @@ class Calls:
         else:
             self.failing.pop(key, None)
             self.failing.pop(EVERY_SYMBOL, None)
-            self.heard_at = self._clock.now()
+            self.answered_at = self._clock.now()
             polled.requests.append(_ledger_row(answer.request))
             done.answers[key] = answer
 

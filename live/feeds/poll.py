@@ -57,9 +57,9 @@ class PollFeed:
         return self._looks.notes
 
     @property
-    def heard_at(self) -> datetime | None:
+    def works_at(self) -> datetime | None:
         """When FMP answered last."""
-        return self._calls.heard_at
+        return self._calls.answered_at
 
     def stand_by(self) -> None:
         """Cost nothing until polled again: it never does anything by itself."""
