@@ -34,6 +34,7 @@ BUSY_PAUSE = 30.0
 """Seconds by the clock; the shorter pause where the account is connected elsewhere."""
 LOOK_SECONDS = 0.2
 """Real seconds after which the thread looks at what it is asked, however quiet the socket is."""
+POLICY_VIOLATION = 1008
 KEPT_FRAMES = 100_000
 LARGEST_FRAME = 2**24
 
@@ -168,8 +169,8 @@ class StreamConnection:
             self._note_down(None)
         except (BrokenError, OSError, WebSocketException) as error:
             self._note_down(why := _reason(error))
-            if isinstance(error, BusyError):
-                raise
+            if _is_busy(error):
+                raise BusyError(why) from error
             if self._clock.now() - began_at < STABLE:
                 raise BrokenError(why) from error
 
@@ -224,6 +225,13 @@ def receive(socket: ClientConnection, seconds: float = 10.0) -> str | bytes:
         return socket.recv(timeout=seconds)
     except TimeoutError:
         raise BrokenError(f"no answer to the login within {seconds:g} s") from None
+
+
+def _is_busy(error: Exception) -> bool:
+    """Return whether the account is connected elsewhere: told at the login, or by code 1008."""
+    if isinstance(error, ConnectionClosed) and error.rcvd is not None:
+        return error.rcvd.code == POLICY_VIOLATION
+    return isinstance(error, BusyError)
 
 
 def _reason(error: Exception) -> str:
