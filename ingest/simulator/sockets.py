@@ -130,9 +130,10 @@ class SimulatedSockets:
             key = self._log_in(socket, speaker)
             if key is None:
                 return
+            outbox = Outbox(speaker, self._faults_now, self._clock.now())
             try:
                 if self._admit(socket, speaker, (path, key)):
-                    self._stream(socket, speaker, path)
+                    self._stream(socket, speaker, outbox)
             finally:
                 self._leave(socket, (path, key))
 
@@ -173,8 +174,9 @@ class SimulatedSockets:
             if self._open.get(place) is socket:
                 del self._open[place]
 
-    def _stream(self, socket: ServerConnection, speaker: Speaker, path: str) -> None:
-        outbox = Outbox(speaker, self._faults_now, self._clock.now())
+    def _stream(self, socket: ServerConnection, speaker: Speaker, outbox: Outbox) -> None:
+        assert socket.request is not None
+        path = socket.request.path
         try:
             while True:
                 for text in speaker.frames(outbox.due(self._clock.now())):
