@@ -81,7 +81,7 @@ class Calls:
         self, group: str, wanted: Mapping[str, Callable[[], Answer]], now: datetime, polled: Polled
     ) -> Done:
         """Make calls; return which of the group have ended in time, earlier ones too."""
-        running = self._running[group]
+        running, known = self._running[group], len(polled.requests)
         started = {
             key: self._pool.submit(call)
             for key, call in wanted.items()
@@ -93,6 +93,8 @@ class Calls:
         done = Done()
         for key in [key for key, future in running.items() if future.done()]:
             self._settle(key, running.pop(key), polled, done)
+        again = sum(max(0, request["attempts"] - 1) for request in polled.requests[known:])
+        self._made.extend([now] * again)
         return done
 
     def _wait(self, futures: set[Future[Answer]]) -> None:
