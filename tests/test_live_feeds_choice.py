@@ -17,7 +17,7 @@ from pyrate_limiter import Duration
 from ingest.budget import CallBudget, PlanLimits, StoppedError
 from ingest.clock import Clock, SimulatedClock, parse_clock
 from ingest.jobs import budget_path
-from ingest.settings import Settings
+from ingest.settings import FEEDS, Settings
 from live.feeds.choice import chosen_feed, shared_budget
 from live.feeds.failover import FailoverFeed
 from live.feeds.fmp_stream import FmpStreamFeed
@@ -25,6 +25,7 @@ from live.feeds.poll import PollFeed
 from live.feeds.stream import MassiveFeed
 from live.serving import StartError
 from tests.live_fixture import OPEN, HandClock
+from tests.stream_fixture import polling, simulated_market
 
 KEYS = {"fmp_api_key": SecretStr("demo"), "massive_api_key": SecretStr("demo")}
 
@@ -62,6 +63,24 @@ def test_missing_key_is_named(name: str, missing: str, tmp_path: Path) -> None:
     keys = {key: value for key, value in KEYS.items() if key != missing.lower()}
     with pytest.raises(StartError, match=missing):
         chosen_feed(settings_in(tmp_path, live_feed=name, **keys), HandClock(OPEN))
+
+
+@pytest.mark.parametrize("name", ["poll", "fmp_stream", "massive", "massive,poll"])
+def test_settings_lead_to_the_market(name: str, tmp_path: Path) -> None:
+    with simulated_market(OPEN + timedelta(minutes=5, seconds=6)) as market:
+        settings = settings_in(
+            tmp_path,
+            live_feed=name,
+            fmp_base_url=market.server.base_url,
+            fmp_socket_url=market.sockets.fmp_url,
+            massive_base_url=market.server.massive_url,
+            massive_socket_url=market.sockets.massive_url,
+            massive_calls_per_minute=100,
+            **KEYS,
+        )
+        with polling(chosen_feed(settings, market.clock), market.clock) as polls:
+            polls.until(lambda: polls.has_bars_to(OPEN + timedelta(minutes=5)))
+            assert polls.feed.provider == FEEDS[name.split(",", maxsplit=1)[0]]
 
 
 LIMITS = PlanLimits(60, Duration.MINUTE, name="sixty a minute")
