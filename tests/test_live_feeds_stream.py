@@ -219,7 +219,7 @@ def test_lag_is_measured_from_the_minutes_end() -> None:
         market.clock.at = START + timedelta(seconds=63)
         polls.until(lambda: polls.has_bars_to(START + MINUTE))
         assert max(polls.feed.lags) == 3.0  # type: ignore[attr-defined]
-        assert "3.0 s after their minute ends" in polls.feed.notes[0]
+        assert "3.0 s after their minute ends" in polls.feed.notes[1]
 
 
 def test_early_bars_tell_a_slow_clock() -> None:

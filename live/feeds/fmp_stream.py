@@ -117,6 +117,7 @@ class FmpStreamFeed:
         self._reads = Reads(client, self._calls)
         self._volumes: dict[str, float] = {}
         self._segment: str | None = None
+        self._seen_for: datetime | None = None
         self._heard_at: datetime | None = None
         self._bad_frames = 0
 
@@ -152,7 +153,8 @@ class FmpStreamFeed:
         minute_end, polled = now.replace(second=0, microsecond=0), Polled()
         if symbols and is_before_mark(now):
             self._looks.look([QUOTES], symbols, now, polled)
-        if now < minute_end + SETTLE:
+        if minute_end != self._seen_for or now < minute_end + SETTLE:
+            self._seen_for = minute_end
             self._reads.see_volumes(STREAM, self._volumes, minute_end)
         if now >= minute_end + SETTLE / 3:
             self._reads.see_nothing_where_unknown(symbols, [STREAM], minute_end)

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 ACKNOWLEDGE_WITHIN = timedelta(seconds=20)
 QUIET_LIMIT = timedelta(minutes=15)
 """How long a stream that is up may be silent outside regular hours."""
+NO_QUOTES = "Massive's stream brings no quotes: spreads are estimated"
 GOOD_STATUSES = frozenset({"connected", "auth_success", "success"})
 
 
@@ -78,9 +79,10 @@ class MassiveFeed:
 
     @property
     def notes(self) -> Sequence[str]:
-        """How late the bars come, and what could not be read."""
+        """What it lacks, how late the bars come, and what could not be read."""
         bad = f"{self._bad_frames} frames of Massive's stream could not be read"
-        return [*lag_note("Massive's bars", self.lags), *[bad] * bool(self._bad_frames)]
+        late = lag_note("Massive's bars", self.lags)
+        return [NO_QUOTES, *late, *[bad] * bool(self._bad_frames)]
 
     def stand_by(self) -> None:
         """Hang up until polled again."""
