@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from threading import Event
@@ -58,24 +60,23 @@ def main(
         faults = parse_faults(fault or [], seed)
         socket_faults = parse_socket_faults(socket_fault or [], seed)
         time, keys = _clock(clock, start, speed), set(key or ["demo"])
-        server = SimulatedServer(
-            market,
-            time,
-            plan=plan,
-            massive_plan=massive_plan,
-            alpha_vantage_plan=alpha_vantage_plan,
-            keys=keys,
-            faults=faults,
-            port=port,
-        )
-        sockets = SimulatedSockets(market, time, keys=keys, faults=socket_faults, port=socket_port)
+        with _port_told("port", port):
+            server = SimulatedServer(
+                market,
+                time,
+                plan=plan,
+                massive_plan=massive_plan,
+                alpha_vantage_plan=alpha_vantage_plan,
+                keys=keys,
+                faults=faults,
+                port=port,
+            )
+        with _port_told("socket-port", socket_port):
+            sockets = SimulatedSockets(
+                market, time, keys=keys, faults=socket_faults, port=socket_port
+            )
     except (ValueError, OverflowError) as error:
         sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(
-            f"error: port {port} or {socket_port} can't be used ({error.strerror}): "
-            "choose others or 0"
-        )
     stop = Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
@@ -86,6 +87,16 @@ def main(
         print(f"FMP's stream: {sockets.fmp_url}", flush=True)
         print(f"Massive's stream: {sockets.massive_url}", flush=True)
         stop.wait()
+
+
+@contextmanager
+def _port_told(option: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        sys.exit(
+            f"error: port {port} can't be used ({error.strerror}): choose another or --{option} 0"
+        )
 
 
 def _market(
