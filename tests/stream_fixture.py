@@ -23,7 +23,8 @@ from ingest.simulator.socket_faults import SocketFaults
 from ingest.simulator.sockets import SimulatedSockets
 from live.feeds import Feed, Polled
 from live.feeds.connection import StreamConnection
-from live.feeds.fmp_stream import FmpDialogue, FmpStreamFeed
+from live.feeds.fmp_socket import FmpDialogue
+from live.feeds.fmp_stream import FmpStreamFeed
 from live.feeds.massive_socket import MassiveDialogue
 from live.feeds.stream import MassiveFeed
 from tests.live_fixture import DAY, MINUTE, SESSION, HandClock

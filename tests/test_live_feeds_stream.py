@@ -13,7 +13,7 @@ import pytest
 from ingest.simulator.faults import Faults
 from ingest.simulator.socket_faults import SocketFaults
 from live.feeds.connection import StreamConnection
-from live.feeds.fmp_stream import STREAM
+from live.feeds.fmp_socket import STREAM
 from live.feeds.forming import FormingBars
 from live.feeds.lag import lag_note
 from live.feeds.massive_events import bars_table, events_of

@@ -23,7 +23,8 @@ from ingest.settings import Settings
 from ingest.warehouse import open_database
 from live.feeds.connection import StreamConnection
 from live.feeds.failover import FailoverFeed, Named, StandbyFeed
-from live.feeds.fmp_stream import FmpDialogue, FmpStreamFeed
+from live.feeds.fmp_socket import FmpDialogue
+from live.feeds.fmp_stream import FmpStreamFeed
 from live.feeds.massive_socket import MassiveDialogue
 from live.feeds.poll import PollFeed
 from live.feeds.stream import MassiveFeed

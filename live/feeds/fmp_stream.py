@@ -6,87 +6,25 @@ a minute: whether the stream covers extended hours is not documented.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
-
-import msgspec
-from websockets.sync.client import ClientConnection
 
 from ingest.clock import Clock
 from ingest.providers.fmp import PROVIDER
 from live.feeds import Polled
 from live.feeds.calls import Calls
-from live.feeds.connection import (
-    BrokenError,
-    BusyError,
-    Frame,
-    Gap,
-    RefusedError,
-    StreamConnection,
-    receive,
-)
-from live.feeds.looks import QUOTES, BatchQuotes, Looks
-from live.feeds.poll import SETTLE, failures_of, is_before_mark
-from live.feeds.reads import MinuteBars, Reads
+from live.feeds.connection import BrokenError, Frame, Gap, StreamConnection
+from live.feeds.fmp_socket import STREAM, message_of
+from live.feeds.looks import QUOTES, Looks
+from live.feeds.poll import SETTLE, Client, failures_of, is_before_mark
+from live.feeds.reads import Reads
 from live.sessions import Session
 
 log = logging.getLogger(__name__)
 
-STREAM = "fmp-us-equities-stream"
-TOPICS = frozenset({STREAM})
-ELSEWHERE = ("another location", "Maximum number of connections")
 SILENT_FOR = timedelta(seconds=90)
 """Three heartbeats: a stream without any of them does not work, whatever its socket says."""
-
-
-class Client(MinuteBars, BatchQuotes, Protocol):
-    """What the feed needs of ingest.providers.fmp.FmpClient."""
-
-
-class FmpDialogue:
-    """FMP's login and its one subscription."""
-
-    name = "FMP's stream"
-
-    def __init__(self, api_key: str) -> None:
-        self._api_key = api_key
-
-    def greet(self, socket: ClientConnection) -> None:
-        """Log in. Raises RefusedError, BusyError, BrokenError."""
-        socket.send(json.dumps({"event": "login", "data": {"apiKey": self._api_key}}))
-        while True:
-            message = message_of(receive(socket))
-            if message.get("event") != "login":
-                continue
-            answer = message["data"] if isinstance(message.get("data"), dict) else message
-            if answer.get("status") == 200:
-                return
-            said = str(answer.get("message") or "no reason given").replace(self._api_key, "***")
-            if any(words in said for words in ELSEWHERE):
-                raise BusyError(f"another connection of this account is open: {said}")
-            raise RefusedError(f"FMP refuses the key: {said}: check FMP_API_KEY in .env")
-
-    def subscribe(
-        self, socket: ClientConnection, added: frozenset[str], dropped: frozenset[str]
-    ) -> None:
-        """Ask for streams, and for no more of others."""
-        for event, streams in (("unsubscribe", sorted(dropped)), ("subscribe", sorted(added))):
-            for stream in streams:
-                socket.send(json.dumps({"event": event, "data": {"stream": stream}}))
-
-
-def message_of(data: str | bytes) -> dict[str, Any]:
-    """Return the object of a frame. Raises BrokenError for what is none."""
-    try:
-        message = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        message = None
-    if not isinstance(message, dict):
-        raise BrokenError(f"a frame is no JSON object: {data[:60]!r}")
-    return message
 
 
 class FmpStreamFeed:
@@ -144,7 +82,7 @@ class FmpStreamFeed:
     def poll(self, session: Session, symbols: Sequence[str], now: datetime) -> Polled:
         """Return what may have changed for `symbols` (at first the whole day so far)."""
         self._reads.follow(session, symbols)
-        self._connection.keep(TOPICS, session.ends_at)
+        self._connection.keep(frozenset({STREAM}), session.ends_at)
         segment = session.segment_at(now)
         if segment != self._segment:
             self._segment = segment

@@ -26,7 +26,7 @@ BEFORE_MARK = timedelta(seconds=10)
 
 
 class Client(MinuteBars, BatchQuotes, Protocol):
-    """What the feed needs of ingest.providers.fmp.FmpClient."""
+    """What a feed of FMP needs of ingest.providers.fmp.FmpClient."""
 
 
 class PollFeed:
