@@ -19,7 +19,7 @@ from live.feeds.lag import lag_note
 from live.feeds.massive_events import bars_table, events_of
 from live.feeds.massive_socket import MassiveDialogue, topics_of
 from live.feeds.stream import MassiveFeed
-from tests.live_fixture import DAY, MINUTE, OPEN
+from tests.live_fixture import DAY, MINUTE, OPEN, HandClock
 from tests.stream_fixture import (
     MARKET,
     SYMBOLS,
@@ -309,9 +309,10 @@ def test_unreadable_start_is_left_for_landing_to_reject(stamp: Any) -> None:
     assert (row["bar_at"], row["open"], row["volume"]) == (None, None, 1.0)
 
 
-def test_wrong_address_is_refused_at_once() -> None:
-    with simulated_market(AFTER) as market, pytest.raises(ValueError, match="WebSocket"):
-        StreamConnection("https://socket.massive.com", MassiveDialogue("demo"), market.clock)
+@pytest.mark.parametrize("url", ["https://socket.massive.com", "ws://socket.massive.com/stocks"])
+def test_address_without_tls_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match="WebSocket"):
+        StreamConnection(url, MassiveDialogue("demo"), HandClock(START))
 
 
 def test_fmp_stream_triggers_one_read_a_bar() -> None:

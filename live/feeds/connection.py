@@ -90,7 +90,8 @@ class StreamConnection:
     def __init__(
         self, url: str, dialogue: Dialogue, clock: Clock, *, backoff_seconds: float = 1.0
     ) -> None:
-        if not url.startswith(("ws://", "wss://")):
+        is_near = is_loopback(urlsplit(url).hostname or "")
+        if not url.startswith("wss://") and not (is_near and url.startswith("ws://")):
             raise ValueError(f"{dialogue.name}: {url!r} is no WebSocket address (wss://…)")
         self.up_since: datetime | None = None
         """When it was logged in; None while it is not."""
@@ -98,6 +99,7 @@ class StreamConnection:
         """Why it is not, in one line."""
         self.is_refused = False
         self._url, self._dialogue, self._clock = url, dialogue, clock
+        self._is_near = is_near
         self._backoff_seconds = backoff_seconds
         self._topics: frozenset[str] = frozenset()
         self._until = datetime.min
@@ -175,13 +177,12 @@ class StreamConnection:
                 raise BrokenError(why) from error
 
     def _connect_and_read(self, stop: threading.Event) -> None:
-        is_near = is_loopback(urlsplit(self._url).hostname or "")
         with connect(
             self._url,
             max_size=LARGEST_FRAME,
             open_timeout=10,
             close_timeout=1,
-            proxy=None if is_near else True,
+            proxy=None if self._is_near else True,
         ) as socket:
             self._dialogue.greet(socket)
             up_since = self._clock.now()
