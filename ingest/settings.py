@@ -6,13 +6,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
 
 DEMO_MARK = ".demo"
 """A data directory with this file holds the simulated market of `make demo`."""
+
+FEEDS = {"poll": "fmp", "fmp_stream": "fmp", "massive": "massive"}
+"""Names of the setting LIVE_FEED, and whose bars they bring."""
 
 Plan = Literal["free", "starter", "premium", "ultimate"]
 
@@ -35,6 +38,9 @@ class Settings(BaseSettings):
     fmp_base_url: str = "https://financialmodelingprep.com/stable"
     """FMP's `stable` API, or the address of a simulated market."""
 
+    fmp_socket_url: str = "wss://socket.financialmodelingprep.com"
+    """FMP's stream of quotes."""
+
     fmp_plan: Plan = "premium"
     """FMP plan of the key: decides the call budget and which endpoints are asked."""
 
@@ -43,6 +49,9 @@ class Settings(BaseSettings):
 
     massive_base_url: str = "https://api.massive.com"
     """Massive's REST API."""
+
+    massive_socket_url: str = "wss://socket.massive.com/stocks"
+    """Massive's stream; `wss://delayed.massive.com/stocks` is 15 minutes late."""
 
     massive_calls_per_minute: PositiveInt = 5
     """Calls that Massive's plan allows a minute; 5 is the free plan's."""
@@ -73,6 +82,28 @@ class Settings(BaseSettings):
 
     live_tick_seconds: float = 5.0
     """Seconds, by the clock, between two ticks of the live loop."""
+
+    live_feed: str = "poll"
+    """Where live bars come from: poll, fmp_stream or massive; of `massive,poll` the second takes
+    over while the first is stale."""
+
+    live_stale_seconds: PositiveFloat = 90.0
+    """Seconds, by the clock, without a sign of the first feed until the second takes over."""
+
+    live_second_bars: bool = False
+    """Whether Massive's bars of one second are streamed too: the running minute as it forms."""
+
+    @field_validator("live_feed")
+    @classmethod
+    def _known_feeds(cls, value: str) -> str:
+        names = value.replace(" ", "").split(",")
+        is_usual = len(names) <= 2 and set(names) <= FEEDS.keys()
+        if not is_usual or len({FEEDS[name] for name in names}) < len(names):
+            raise ValueError(
+                f"{value!r} is neither one of {', '.join(FEEDS)} nor two of them that are of "
+                "different providers, like massive,poll"
+            )
+        return ",".join(names)
 
     @field_validator("data_dir")
     @classmethod

@@ -16,9 +16,9 @@ from ingest.clock import parse_clock
 from ingest.settings import Settings, described
 from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError
 from live.app import create_app
+from live.feeds.choice import chosen_feed
 from live.serving import (
     StartError,
-    fmp_feed,
     listening_socket,
     only_service,
     serve_app,
@@ -64,7 +64,7 @@ def _serve(settings: Settings) -> None:
     clock = parse_clock(settings.simulated_clock)
     with only_service(settings.data_dir), listening_socket(settings) as listener:
         snapshot_version(settings.published_path)
-        feed = fmp_feed(settings, clock)
+        feed = chosen_feed(settings, clock)
         print(f"views of {settings.live_path.name} (dbt where they are not current) …", flush=True)
         ensure_views(settings)
         with open_live(settings.live_path, settings.published_path) as warehouse:

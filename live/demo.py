@@ -36,6 +36,7 @@ from ingest.simulator.files import FileMarket
 from ingest.simulator.generated import GeneratedMarket
 from ingest.simulator.market import Market
 from ingest.simulator.server import SimulatedServer
+from ingest.simulator.sockets import SimulatedSockets
 from live.children import end, start
 from live.serving import StartError
 from live.takeover import taken_over
@@ -196,12 +197,19 @@ def _market(
     """Serve the market from `start_at`; yield the environment that makes programs use it."""
     clock = SimulatedClock.starting(start_at, speed)
     server = SimulatedServer(show.market, clock, plan="ultimate", keys={KEY})
-    with server:
+    sockets = SimulatedSockets(show.market, clock, keys={KEY})
+    with server, sockets:
         yield os.environ | {
             "DATA_DIR": str(settings.data_dir),
             "FMP_BASE_URL": server.base_url,
+            "FMP_SOCKET_URL": sockets.fmp_url,
             "FMP_API_KEY": KEY,
             "FMP_PLAN": "ultimate",
+            "MASSIVE_BASE_URL": server.massive_url,
+            "MASSIVE_SOCKET_URL": sockets.massive_url,
+            "MASSIVE_API_KEY": KEY,
+            "MASSIVE_CALLS_PER_MINUTE": "1000",
+            "LIVE_FEED": settings.live_feed,
             "SIMULATED_CLOCK": str(clock),
             "DBT_VARS": json.dumps(show.dbt_vars),
             "DBT_PROJECT_DIR": str(ROOT / "dbt_project"),

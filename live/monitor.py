@@ -188,7 +188,7 @@ class Monitor:
         polled = self._feed.poll(session, self.watchlist, now)
         landed_at = self._clock.now()
         self.counts.bars += self._warehouse.land_poll(polled, self._feed.provider, landed_at)
-        self.counts.requests += len(polled.requests)
+        self.counts.requests += polled.request_count
         self._tell_failures(polled.failures)
         return landed_at
 

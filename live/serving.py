@@ -1,4 +1,4 @@
-"""Starting the service: one per data folder, a free port, its feed, uvicorn."""
+"""Starting the service: one per data folder, a free port, uvicorn."""
 
 from __future__ import annotations
 
@@ -11,17 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import requests
 import uvicorn
 from litestar import Litestar
 
-from ingest.budget import CallBudget, logged_calls
-from ingest.clock import Clock
-from ingest.providers.fmp import FmpClient
 from ingest.settings import Settings
-from ingest.warehouse import open_database
 from live.access import is_loopback
-from live.feeds.poll import PollFeed
 
 log = logging.getLogger(__name__)
 
@@ -81,27 +75,6 @@ def listening_socket(settings: Settings) -> Iterator[socket.socket]:
             ) from error
         listener.setblocking(False)
         yield listener
-
-
-def fmp_feed(settings: Settings, clock: Clock) -> PollFeed:
-    """Return the feed of the real market, or of a simulated one behind the same API."""
-    if settings.fmp_api_key is None:
-        raise StartError(
-            "FMP_API_KEY is not set: put it in .env, or run make demo for the simulated market"
-        )
-    key = settings.fmp_api_key.get_secret_value()
-    spent = []
-    for path in (settings.published_path, settings.live_path):
-        if path.exists():
-            with open_database(path, read_only=True) as connection:
-                spent += logged_calls(connection, clock)
-    budget = CallBudget(settings.fmp_plan, clock, spent)
-    http = requests.Session()
-    adapter = requests.adapters.HTTPAdapter(pool_maxsize=16)
-    http.mount("http://", adapter)
-    http.mount("https://", adapter)
-    client = FmpClient(settings.fmp_base_url, key, budget, clock, http)
-    return PollFeed(client, clock, on_close=budget.stop)
 
 
 def serve_app(app: Litestar, listener: socket.socket) -> None:

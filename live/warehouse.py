@@ -154,16 +154,22 @@ class LiveWarehouse:
 
     def land_poll(self, polled: Polled, provider: str, landed_at: datetime) -> Landing:
         """Land what a poll brought, all of it or nothing; return what became of the bars."""
-        bars = Landing()
         with self._transaction():
-            for table, batches in (("bars_1m", polled.bars), ("quotes", polled.quotes)):
-                rows = [batch for batch in batches if batch.num_rows]
-                if rows:
-                    landing = self._land(table, pa.concat_tables(rows), provider, landed_at)
-                    bars = landing if table == "bars_1m" else bars
-            if polled.requests:
-                requests = pa.Table.from_pylist(polled.requests)
-                self._land("fetch_log", requests, provider, landed_at)
+            bars = self._land_polled(polled, provider, landed_at)
+            for other, brought in polled.others.items():
+                bars += self._land_polled(brought, other, landed_at)
+        return bars
+
+    def _land_polled(self, polled: Polled, provider: str, landed_at: datetime) -> Landing:
+        bars = Landing()
+        for table, batches in (("bars_1m", polled.bars), ("quotes", polled.quotes)):
+            rows = [batch for batch in batches if batch.num_rows]
+            if rows:
+                landing = self._land(table, pa.concat_tables(rows), provider, landed_at)
+                bars = landing if table == "bars_1m" else bars
+        if polled.requests:
+            requests = pa.Table.from_pylist(polled.requests)
+            self._land("fetch_log", requests, provider, landed_at)
         return bars
 
     def store_signals(self, signals: Sequence[Signal], provider: str, landed_at: datetime) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 
 import pyarrow as pa
+import pytest
 import requests
 
 from ingest.budget import CallBudget
@@ -19,6 +20,7 @@ from ingest.simulator.server import SimulatedServer
 from live.feeds import Polled
 from live.feeds.poll import PollFeed
 from live.sessions import Session
+from tests.bench.feeds import poll_market, watched
 from tests.live_fixture import CLOSE, DAY, OPEN, POST, PRE, SESSION, HandClock, bar
 
 MINUTE = timedelta(minutes=1)
@@ -110,6 +112,14 @@ def test_fifty_trading_symbols_take_under_a_hundred_calls_a_minute() -> None:
         poll_for(feed, clock, 6)
         calls = Counter(at.replace(second=0) for _, at in client.calls)
         assert max(calls.values()) <= 100
+
+
+@pytest.mark.parametrize("start", [OPEN - timedelta(minutes=30), OPEN])
+def test_simulated_market_costs_under_a_hundred_calls_a_minute(start: datetime) -> None:
+    market = GeneratedMarket()
+    cost = poll_market(market, watched(market, 50), start, minutes=8)
+    assert cost.most <= 100
+    assert cost.missing == 0
 
 
 def test_trading_symbol_is_read_soon_after_each_minute() -> None:

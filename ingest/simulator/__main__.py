@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from threading import Event
@@ -18,6 +20,8 @@ from ingest.simulator.generated import GeneratedMarket
 from ingest.simulator.market import Market
 from ingest.simulator.plans import ALPHA_VANTAGE_PLANS, MASSIVE_PLANS, PLANS
 from ingest.simulator.server import SimulatedServer
+from ingest.simulator.socket_faults import parse_socket_faults
+from ingest.simulator.sockets import SimulatedSockets
 
 
 def main(
@@ -42,34 +46,57 @@ def main(
     bars_1d: Annotated[Path | None, typer.Option(help="Daily bars, Parquet or CSV.")] = None,
     profiles: Annotated[Path | None, typer.Option(help="Profiles, Parquet or CSV.")] = None,
     fault: Annotated[list[str] | None, typer.Option(help="NAME=RATE; repeatable.")] = None,
+    socket_port: Annotated[int, typer.Option(help="Port of the streams; 0 takes a free one.")] = 0,
+    socket_fault: Annotated[
+        list[str] | None, typer.Option(help="NAME=RATE of the streams; repeatable.")
+    ] = None,
 ) -> None:
-    """Serve a market on loopback as FMP, Massive and Alpha Vantage, until SIGINT or SIGTERM."""
+    """Serve a market on loopback as FMP, Massive and Alpha Vantage, until SIGINT or SIGTERM.
+
+    FMP's and Massive's streams are on a port of their own.
+    """
     try:
         market = _market(seed, symbols, bars_1m, bars_1d, profiles)
         faults = parse_faults(fault or [], seed)
-        time = _clock(clock, start, speed)
-        server = SimulatedServer(
-            market,
-            time,
-            plan=plan,
-            massive_plan=massive_plan,
-            alpha_vantage_plan=alpha_vantage_plan,
-            keys=set(key or ["demo"]),
-            faults=faults,
-            port=port,
-        )
+        socket_faults = parse_socket_faults(socket_fault or [], seed)
+        time, keys = _clock(clock, start, speed), set(key or ["demo"])
+        with _port_told("port", port):
+            server = SimulatedServer(
+                market,
+                time,
+                plan=plan,
+                massive_plan=massive_plan,
+                alpha_vantage_plan=alpha_vantage_plan,
+                keys=keys,
+                faults=faults,
+                port=port,
+            )
+        with _port_told("socket-port", socket_port):
+            sockets = SimulatedSockets(
+                market, time, keys=keys, faults=socket_faults, port=socket_port
+            )
     except (ValueError, OverflowError) as error:
         sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: port {port} can't be used ({error.strerror}): choose another or --port 0")
     stop = Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
-    with server:
+    with server, sockets:
         print(f"simulated market: {server.base_url}", flush=True)
         print(f"as Massive: {server.massive_url}", flush=True)
         print(f"as Alpha Vantage: {server.alpha_vantage_url}", flush=True)
+        print(f"FMP's stream: {sockets.fmp_url}", flush=True)
+        print(f"Massive's stream: {sockets.massive_url}", flush=True)
         stop.wait()
+
+
+@contextmanager
+def _port_told(option: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        sys.exit(
+            f"error: port {port} can't be used ({error.strerror}): choose another or --{option} 0"
+        )
 
 
 def _market(

@@ -5,6 +5,7 @@ Which requests fail depends on the seed and the request's number only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from zlib import crc32
@@ -87,7 +88,11 @@ RATES = tuple(each.name for each in fields(Faults) if each.name not in ("slow_se
 
 def parse_faults(texts: list[str], seed: int = 0) -> Faults:
     """Return the faults of `NAME=RATE` texts; ValueError with the names to choose from."""
-    names = (*RATES, "slow_seconds")
+    return Faults(seed=seed, **parse_rates(texts, (*RATES, "slow_seconds")))
+
+
+def parse_rates(texts: list[str], names: Sequence[str]) -> dict[str, float]:
+    """Return name to rate of `NAME=RATE` texts; ValueError with the names to choose from."""
     rates: dict[str, float] = {}
     for text in texts:
         name, _, rate = text.partition("=")
@@ -97,7 +102,7 @@ def parse_faults(texts: list[str], seed: int = 0) -> Faults:
             raise ValueError(f"fault {text!r}: expected NAME=RATE, the rate from 0 to 1") from None
         if name not in names:
             raise ValueError(f"fault {name!r} is unknown: expected one of {', '.join(names)}")
-    return Faults(seed=seed, **rates)
+    return rates
 
 
 def unripe(bars: Bars, faults: Faults, symbol: str, now: datetime) -> Bars:
@@ -117,11 +122,12 @@ def unripe(bars: Bars, faults: Faults, symbol: str, now: datetime) -> Bars:
             continue
         ripe = rng.uniform(0.3, 0.95) ** 0.5
         share = min(1.0, ripe + (1 - ripe) * np.floor(max(age[row], 0.0)) / FRESH_MINUTES)
-        _shrink(bars, int(row), float(share))
+        shrink(bars, int(row), float(share))
     return bars
 
 
-def _shrink(bars: Bars, row: int, share: float) -> None:
+def shrink(bars: Bars, row: int, share: float) -> None:
+    """Make one bar as it would be with only `share` of its volume known, in place."""
     bar = bars[row]
     inner = max(bar["open"], bar["close"]), min(bar["open"], bar["close"])
     bar["high"] = to_tick(inner[0] + (bar["high"] - inner[0]) * share)

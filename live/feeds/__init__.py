@@ -31,6 +31,17 @@ class Polled:
     failures: dict[str, str] = field(default_factory=dict)
     """What failed and still does: symbol (or EVERY_SYMBOL) and the reason, in one line."""
 
+    forming: pa.Table | None = None
+    """The running minute's bars as they stand, where a feed knows them. They never land."""
+
+    others: dict[str, Polled] = field(default_factory=dict)
+    """What came from another provider than the feed's, by provider."""
+
+    @property
+    def request_count(self) -> int:
+        """Requests of all providers."""
+        return len(self.requests) + sum(other.request_count for other in self.others.values())
+
 
 class Feed(Protocol):
     """A source of bars. One thread polls it."""
