@@ -21,7 +21,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from ingest.settings import Settings
-from live.app import Service, create_app
+from live.app import create_app
+from live.service import Service
 from live.warehouse import open_live
 from tests.live_fixture import OPEN, HandClock, ListFeed, bars, build
 

@@ -1,0 +1,8 @@
+"""The HTTP routes, a module per subject."""
+
+from live.routes.day import bars, features, signals, watchlist
+from live.routes.status import health, metrics
+
+HTTP_ROUTES = [health, metrics, watchlist, signals, bars, features]
+
+__all__ = ["HTTP_ROUTES"]

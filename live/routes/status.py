@@ -1,0 +1,24 @@
+"""How the service is: for people and for Prometheus."""
+
+from __future__ import annotations
+
+from litestar import MediaType, Response, get
+from litestar.datastructures import State
+
+from live.health import Health, prometheus_text
+from live.service import Service
+
+
+@get("/", sync_to_thread=False)
+def health(state: State) -> Health:
+    """How the service is: status, session, newest bar and lag, clients, problems."""
+    service: Service = state.service
+    return service.health()
+
+
+@get("/metrics", media_type=MediaType.TEXT, sync_to_thread=False)
+def metrics(state: State) -> Response[bytes]:
+    """The health in Prometheus' text format."""
+    service: Service = state.service
+    text = prometheus_text(service.health())
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
