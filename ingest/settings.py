@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,6 +73,12 @@ class Settings(BaseSettings):
 
     live_tick_seconds: float = 5.0
     """Seconds, by the clock, between two ticks of the live loop."""
+
+    live_heartbeat_seconds: PositiveFloat = 15.0
+    """Real seconds between two heartbeats on the WebSocket."""
+
+    live_max_clients: PositiveInt = 2_000
+    """WebSocket clients at once; one more is refused."""
 
     @field_validator("data_dir")
     @classmethod

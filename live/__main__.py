@@ -18,6 +18,7 @@ from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError
 from live.app import create_app
 from live.serving import (
     StartError,
+    allow_clients,
     fmp_feed,
     listening_socket,
     only_service,
@@ -62,6 +63,7 @@ def serve() -> None:
 
 def _serve(settings: Settings) -> None:
     clock = parse_clock(settings.simulated_clock)
+    allow_clients(settings.live_max_clients)
     with only_service(settings.data_dir), listening_socket(settings) as listener:
         snapshot_version(settings.published_path)
         feed = fmp_feed(settings, clock)

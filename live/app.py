@@ -1,19 +1,16 @@
-"""The service as an application: its parts, its lifespan, its routes and the WebSocket."""
+"""The service as an application: its parts, its lifespan and its routes."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Annotated, Any
+from contextlib import asynccontextmanager
 
-from litestar import Litestar, WebSocket, websocket
+from litestar import Litestar
 from litestar.datastructures import State
-from litestar.exceptions import WebSocketDisconnect
 from litestar.middleware import DefineMiddleware
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.params import QueryParameter
 
 from ingest.clock import Clock
 from ingest.settings import Settings
@@ -22,11 +19,10 @@ from live.broadcast import Broadcaster
 from live.feeds import Feed
 from live.monitor import Monitor
 from live.routes import HTTP_ROUTES
+from live.routes.socket import stream
 from live.scoring import Scorer
 from live.service import Service
 from live.warehouse import LiveWarehouse
-
-SinceOrNow = Annotated[int | None, QueryParameter(ge=0, description="replay from after this seq")]
 
 
 def create_app(
@@ -37,7 +33,9 @@ def create_app(
     Real market, simulated market and replay differ in clock and feed only. The caller closes
     `warehouse` after the app's shutdown.
     """
-    broadcaster = Broadcaster(warehouse.last_seq(), queue_size)
+    broadcaster = Broadcaster(
+        warehouse.last_seq(), queue_size, max_clients=settings.live_max_clients
+    )
     scorer = Scorer(settings.data_dir, *warehouse.feature_definitions())
     monitor = Monitor(
         warehouse,
@@ -48,18 +46,18 @@ def create_app(
         warehouse_path=settings.warehouse_path,
         tick_seconds=settings.live_tick_seconds,
     )
-    service = Service(clock, feed, warehouse, broadcaster, scorer, monitor)
+    service = Service(settings, clock, feed, warehouse, broadcaster, scorer, monitor)
 
     @asynccontextmanager
     async def watching(_app: Litestar) -> AsyncIterator[None]:
-        task = asyncio.create_task(monitor.run())
+        tasks = [asyncio.create_task(monitor.run()), asyncio.create_task(service.beat())]
         try:
             yield
         finally:
             await monitor.stop()
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     return Litestar(
         [*HTTP_ROUTES, stream],
@@ -71,40 +69,10 @@ def create_app(
             title="RePump live service",
             version="1",
             description="Live signals of US small caps that break out of a quiet base again. "
-            "Signals come over the WebSocket /ws?since=<seq>; GET /signals has the same payloads.",
+            "Signals come over the WebSocket /ws?since=<seq>, described by AsyncAPI at "
+            "/schema/messages; GET /signals has the same payloads.",
             path="/schema",
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
             use_handler_docstrings=True,
         ),
     )
-
-
-@websocket("/ws")
-async def stream(
-    socket: WebSocket[Any, Any, State], state: State, since: SinceOrNow = None
-) -> None:
-    """Send each signal as JSON text; with `since`, first what was stored after that seq."""
-    service: Service = state.service
-    await socket.accept()
-    with service.broadcaster.subscribe() as subscription:
-        texts = service.broadcaster.texts(subscription, since, service.warehouse.signals_since)
-        sending = asyncio.create_task(_send_all(socket, texts))
-        listening = asyncio.create_task(_until_gone(socket))
-        try:
-            await asyncio.wait([sending, listening], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (sending, listening):
-                task.cancel()
-            await asyncio.gather(sending, listening, return_exceptions=True)
-
-
-async def _send_all(socket: WebSocket[Any, Any, State], texts: AsyncIterator[str]) -> None:
-    async for text in texts:
-        await socket.send_text(text)
-
-
-async def _until_gone(socket: WebSocket[Any, Any, State]) -> None:
-    """Wait for the client to leave; what it says is ignored."""
-    with suppress(WebSocketDisconnect):
-        while True:
-            await socket.receive_data(mode="text")

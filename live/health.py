@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from live.broadcast import Broadcaster
+from live.messages import Status
 from live.monitor import Monitor
 from live.signals import utc_text
 
@@ -20,7 +21,7 @@ STALE_AFTER = timedelta(minutes=5)
 class Health:
     """Answer of GET /. Times are UTC, ISO text; `lag_seconds` counts from the newest bar's end."""
 
-    status: str
+    status: Status
     """ok, waiting (no session now) or degraded (see problems and failures)."""
     now: str
     uptime_seconds: float
@@ -62,7 +63,7 @@ def describe(
     if is_due and monitor.watchlist and (lag is None or lag > STALE_AFTER):
         problems["staleness"] = f"no new bar for more than {STALE_AFTER.seconds // 60} minutes"
     failures = dict(monitor.failures)
-    quiet = "ok" if monitor.is_open else "waiting"
+    quiet: Status = "ok" if monitor.is_open else "waiting"
     return Health(
         status="degraded" if problems or failures else quiet,
         now=utc_text(now, milliseconds=True),

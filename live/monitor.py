@@ -17,9 +17,10 @@ from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError, Landing
 from live.broadcast import Broadcaster
 from live.feeds import EVERY_SYMBOL, Feed
 from live.flush import flush_day
+from live.messages import Rules
 from live.scoring import Scorer
 from live.sessions import Session
-from live.signals import Entry, Rules, Signal, cooldown, make_signal
+from live.signals import Entry, Signal, cooldown, make_signal
 from live.warehouse import LiveWarehouse, to_entries
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class Monitor:
         while not self._stopping.is_set():
             try:
                 for signal in await loop.run_in_executor(self._thread, self.tick):
-                    self._broadcaster.publish((signal.seq, signal.payload))
+                    self._broadcaster.publish(signal.as_message())
                 self._set("tick", None)
             except Exception as error:  # whatever it is, the next tick may pass
                 if self._stopping.is_set():

@@ -21,8 +21,9 @@ import pyarrow as pa
 from ingest.warehouse import Landing, land, open_warehouse
 from live.broadcast import Message
 from live.feeds import Polled
+from live.messages import Rules
 from live.sessions import Session
-from live.signals import Entry, Rules, Signal
+from live.signals import Entry, Signal
 
 log = logging.getLogger(__name__)
 
@@ -273,14 +274,15 @@ class LiveWarehouse:
     def signals_since(self, seq: int, limit: int = REPLAY_PAGE) -> list[Message]:
         """Return the stored signals after `seq`, oldest first, at most `limit` of them."""
         rows = self.read(
-            "select seq, payload from raw.signals where seq > $seq "
+            "select seq, symbol, state, payload from raw.signals where seq > $seq "
             "union all by name "
-            "select seq, payload from published.marts.signals as old where seq > $seq "
+            "select seq, symbol, state, payload from published.marts.signals as old "
+            "where seq > $seq "
             "and not exists (select 1 from raw.signals as own where own.seq = old.seq) "
             "order by seq limit $limit",
             {"seq": seq, "limit": limit},
         )
-        return [(row["seq"], row["payload"]) for row in rows]
+        return [Message(*row.values()) for row in rows]
 
     def days(self) -> list[date]:
         """Return the sessions that have bars here, oldest first."""

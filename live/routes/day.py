@@ -35,7 +35,7 @@ def watchlist(state: State) -> Row:
 def signals(state: State, since: Since = 0, limit: Limit = 500) -> Response[str]:
     """The stored signals after `since`, oldest first, at most `limit`: the WebSocket's payloads."""
     service: Service = state.service
-    texts = [text for _, text in service.warehouse.signals_since(since, limit)]
+    texts = [message.text for message in service.warehouse.signals_since(since, limit)]
     return Response(f"[{','.join(texts)}]", media_type=MediaType.JSON)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from litestar import MediaType, Response, get
 from litestar.datastructures import State
 
 from live.health import Health, prometheus_text
+from live.messages import describe_messages
 from live.service import Service
 
 
@@ -14,6 +17,12 @@ def health(state: State) -> Health:
     """How the service is: status, session, newest bar and lag, clients, problems."""
     service: Service = state.service
     return service.health()
+
+
+@get("/schema/messages", sync_to_thread=False)
+def messages() -> dict[str, Any]:
+    """The messages of the WebSocket /ws, of both sides, as AsyncAPI 3 with JSON Schemas."""
+    return describe_messages()
 
 
 @get("/metrics", media_type=MediaType.TEXT, sync_to_thread=False)
