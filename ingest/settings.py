@@ -6,7 +6,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import (
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,6 +86,9 @@ class Settings(BaseSettings):
 
     live_max_clients: PositiveInt = 2_000
     """WebSocket clients at once; one more is refused."""
+
+    live_min_free_mb: NonNegativeInt = 500
+    """Megabytes that must be free in DATA_DIR, else the health says so."""
 
     @field_validator("data_dir")
     @classmethod

@@ -16,6 +16,8 @@ from ingest.clock import parse_clock
 from ingest.settings import Settings, described
 from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError
 from live.app import create_app
+from live.checks import ClockCheck
+from live.selftest import failed_self_test
 from live.serving import (
     StartError,
     allow_clients,
@@ -66,11 +68,15 @@ def _serve(settings: Settings) -> None:
     allow_clients(settings.live_max_clients)
     with only_service(settings.data_dir), listening_socket(settings) as listener:
         snapshot_version(settings.published_path)
-        feed = fmp_feed(settings, clock)
+        clock_check = ClockCheck(clock)
+        feed = fmp_feed(settings, clock, clock_check.see)
         print(f"views of {settings.live_path.name} (dbt where they are not current) …", flush=True)
         ensure_views(settings)
         with open_live(settings.live_path, settings.published_path) as warehouse:
-            service = create_app(settings, clock, feed, warehouse)
+            fault = failed_self_test(warehouse)
+            service = create_app(
+                settings, clock, feed, warehouse, clock_check=clock_check, fault=fault
+            )
             host, port = listener.getsockname()[:2]
             print(f"live service: http://{host}:{port}  (Ctrl-C ends it)", flush=True)
             serve_app(service, listener)

@@ -15,8 +15,10 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from ingest.clock import Clock
 from ingest.settings import Settings
 from live.access import Access
-from live.broadcast import Broadcaster
+from live.broadcast import QUEUE_SIZE, Broadcaster
+from live.checks import ClockCheck
 from live.feeds import Feed
+from live.metrics import Metrics
 from live.monitor import Monitor
 from live.routes import HTTP_ROUTES
 from live.routes.socket import stream
@@ -26,15 +28,26 @@ from live.warehouse import LiveWarehouse
 
 
 def create_app(
-    settings: Settings, clock: Clock, feed: Feed, warehouse: LiveWarehouse, queue_size: int = 256
+    settings: Settings,
+    clock: Clock,
+    feed: Feed,
+    warehouse: LiveWarehouse,
+    queue_size: int = QUEUE_SIZE,
+    *,
+    clock_check: ClockCheck | None = None,
+    fault: str | None = None,
 ) -> Litestar:
     """Return the service over an open live database; it watches `feed` while it is served.
 
     Real market, simulated market and replay differ in clock and feed only. The caller closes
-    `warehouse` after the app's shutdown.
+    `warehouse` after the app's shutdown. With a `fault` (live/selftest.py) there are no signals.
     """
+    metrics = Metrics()
     broadcaster = Broadcaster(
-        warehouse.last_seq(), queue_size, max_clients=settings.live_max_clients
+        warehouse.last_seq(),
+        queue_size,
+        max_clients=settings.live_max_clients,
+        on_sent=metrics.observe_send,
     )
     scorer = Scorer(settings.data_dir, *warehouse.feature_definitions())
     monitor = Monitor(
@@ -45,8 +58,13 @@ def create_app(
         scorer,
         warehouse_path=settings.warehouse_path,
         tick_seconds=settings.live_tick_seconds,
+        metrics=metrics,
+        clock_check=clock_check,
+        min_free_mb=settings.live_min_free_mb,
+        fault=fault,
     )
-    service = Service(settings, clock, feed, warehouse, broadcaster, scorer, monitor)
+    service = Service(settings, clock, feed, warehouse, broadcaster, scorer, monitor, metrics)
+    metrics.follow(service.health, lambda: broadcaster.waiting)
 
     @asynccontextmanager
     async def watching(_app: Litestar) -> AsyncIterator[None]:

@@ -11,6 +11,7 @@ from live.broadcast import Broadcaster
 from live.feeds import Feed
 from live.health import Health, describe
 from live.messages import Heartbeat
+from live.metrics import Metrics
 from live.monitor import Monitor
 from live.scoring import Scorer
 from live.signals import utc_text
@@ -31,6 +32,7 @@ class Service:
     broadcaster: Broadcaster
     scorer: Scorer
     monitor: Monitor
+    metrics: Metrics
     door: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_STRANGERS))
     """Held by WebSockets that have still to show the token."""
 

@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -89,8 +89,13 @@ def listening_socket(settings: Settings) -> Iterator[socket.socket]:
         yield listener
 
 
-def fmp_feed(settings: Settings, clock: Clock) -> PollFeed:
-    """Return the feed of the real market, or of a simulated one behind the same API."""
+def fmp_feed(
+    settings: Settings, clock: Clock, on_response: Callable[..., object] = lambda *_, **__: None
+) -> PollFeed:
+    """Return the feed of the real market, or of a simulated one behind the same API.
+
+    `on_response` is a `requests` response hook.
+    """
     if settings.fmp_api_key is None:
         raise StartError(
             "FMP_API_KEY is not set: put it in .env, or run make demo for the simulated market"
@@ -103,6 +108,7 @@ def fmp_feed(settings: Settings, clock: Clock) -> PollFeed:
                 spent += logged_calls(connection, clock)
     budget = CallBudget(settings.fmp_plan, clock, spent)
     http = requests.Session()
+    http.hooks["response"].append(on_response)
     adapter = requests.adapters.HTTPAdapter(pool_maxsize=16)
     http.mount("http://", adapter)
     http.mount("https://", adapter)

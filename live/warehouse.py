@@ -115,7 +115,7 @@ class LiveWarehouse:
         with self._reading:
             cursor = self._root.cursor()
             try:
-                return _rows(cursor.execute(sql, parameters))
+                return fetch_rows(cursor.execute(sql, parameters))
             finally:
                 cursor.close()
 
@@ -137,6 +137,11 @@ class LiveWarehouse:
             "order by rank",
             {"session_date": session_date},
         )
+
+    def published_for(self) -> date | None:
+        """Return the session that the snapshot was made for."""
+        rows = self.read("select session_date from published.marts.coming_session")
+        return rows[0]["session_date"] if rows else None
 
     def rules(self) -> Rules:
         """Return the rules in force."""
@@ -351,6 +356,7 @@ def to_entries(rows: pa.Table) -> list[Entry]:
     return [Entry(**row) for row in rows.select(ENTRY_COLUMNS).to_pylist()]
 
 
-def _rows(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+def fetch_rows(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Return a query's rows by the columns' names."""
     names = [column[0] for column in result.description or []]
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

@@ -36,6 +36,7 @@ select * from (values
     (date '2025-11-06', timestamp '2025-11-06 09:00', timestamp '2025-11-06 14:30',
         timestamp '2025-11-06 21:00', timestamp '2025-11-06 23:59', false)
 ) as sessions(session_date, pre_open_at, open_at, close_at, post_close_at, is_half_day);
+create table marts.coming_session as select date '2025-11-06' as session_date;
 create table marts.watchlist as
 select * from (values
     (date '2025-11-05', 'AAA', 90.0, 1, 20.0), (date '2025-11-05', 'BRK-B', 80.0, 2, 10.0),

@@ -52,13 +52,15 @@ def wait_until(condition: object, seconds: float = 20) -> None:
 
 
 @contextmanager
-def serving(settings: Settings, queue_size: int = 256) -> Iterator[Running]:
+def serving(
+    settings: Settings, queue_size: int = 256, fault: str | None = None
+) -> Iterator[Running]:
     clock, feed = HandClock(T, speed=100), ListFeed()
     with (
         open_live(settings.live_path, settings.published_path) as warehouse,
         socket.create_server(("127.0.0.1", 0)) as listener,
     ):
-        app = create_app(settings, clock, feed, warehouse, queue_size)
+        app = create_app(settings, clock, feed, warehouse, queue_size, fault=fault)
         server = uvicorn.Server(server_config(app))
         loop = asyncio.new_event_loop()
         thread = threading.Thread(

@@ -6,8 +6,9 @@ from typing import Any
 
 from litestar import MediaType, Response, get
 from litestar.datastructures import State
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from live.health import Health, prometheus_text
+from live.health import Health
 from live.messages import describe_messages
 from live.service import Service
 
@@ -25,9 +26,16 @@ def messages() -> dict[str, Any]:
     return describe_messages()
 
 
+@get("/health/ready", sync_to_thread=False)
+def ready(state: State) -> Response[Health]:
+    """The health once more, with status 503 while it is degraded: for what restarts or routes."""
+    service: Service = state.service
+    found = service.health()
+    return Response(found, status_code=503 if found.status == "degraded" else 200)
+
+
 @get("/metrics", media_type=MediaType.TEXT, sync_to_thread=False)
 def metrics(state: State) -> Response[bytes]:
-    """The health in Prometheus' text format."""
+    """Stages, calls, queues and the health in Prometheus' text format."""
     service: Service = state.service
-    text = prometheus_text(service.health())
-    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(service.metrics.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
