@@ -90,6 +90,8 @@ def watch(
     timeout: Annotated[
         float | None, typer.Option(min=0, help="Give up after this many seconds.")
     ] = None,
+    symbols: Annotated[str | None, typer.Option(help="Only these, as in ABCD,EFGH.")] = None,
+    states: Annotated[str | None, typer.Option(help="Only RePump or FirstPump.")] = None,
 ) -> None:
     """Show signals as they come."""
     settings = _settings()
@@ -97,7 +99,7 @@ def watch(
     host = f"[{settings.live_host}]" if ":" in settings.live_host else settings.live_host
     address = url or f"ws://{host}:{settings.live_port}/ws"
     try:
-        watch_signals(Watching(address, since, count, timeout, token), Console())
+        watch_signals(Watching(address, since, count, timeout, token, symbols, states), Console())
     except KeyboardInterrupt:
         raise typer.Exit(0 if count is None else 130) from None
     except WatchError as error:
