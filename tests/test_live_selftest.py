@@ -11,7 +11,7 @@ import pytest
 
 from ingest.settings import Settings
 from live.selftest import failed_self_test
-from live.views import create_views
+from live.views import ensure_views
 from live.warehouse import open_live
 from tests.golden import FOLDER, golden_rows, write
 
@@ -21,7 +21,7 @@ def built(generated: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings
     data_dir = tmp_path_factory.mktemp("selftest")
     shutil.copytree(generated / "published", data_dir / "published", symlinks=True)
     settings = Settings(data_dir=data_dir, _env_file=None)  # type: ignore[call-arg]
-    create_views(settings)
+    ensure_views(settings)
     return settings
 
 
