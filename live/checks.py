@@ -6,6 +6,7 @@ Each check returns the reason that the health tells, or None where all is well.
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -20,6 +21,11 @@ SECOND = timedelta(seconds=1)
 CLOCK_TOLERANCE = timedelta(seconds=3)
 """A clock that is ahead of the provider's by more takes bars for closed that are not."""
 MEGABYTE = 1_000_000
+NO_ROOM = (
+    "Could not write",
+    *(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),
+)
+"""What errors of several types quote."""
 
 
 def low_disk(folder: Path, floor_mb: int) -> str | None:
@@ -35,11 +41,11 @@ def low_disk(folder: Path, floor_mb: int) -> str | None:
 
 def failed_write(error: BaseException, folder: Path) -> str | None:
     """Tell an error that a disk causes from others."""
-    no_room = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    said = " ".join(str(error).split())
     if isinstance(error, duckdb.FatalException):
         return f"live.duckdb is closed after a failed write: make room in {folder}, start again"
-    if no_room or isinstance(error, duckdb.IOException):
-        return f"writing failed, make room in DATA_DIR {folder}: {' '.join(str(error).split())}"
+    if any(why in said for why in NO_ROOM):
+        return f"writing failed, make room in DATA_DIR {folder}: {said}"
     return None
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
+import resource
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -99,7 +102,8 @@ def test_full_disk_is_told_with_the_way_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "no space"), duckdb.IOException("Could not write file"),
+    "error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), duckdb.IOException("Could not write file"),
+              duckdb.TransactionException("Failed to commit: No space left on device"),
               duckdb.FatalException("database has been invalidated")]
 )  # fmt: skip
 def test_failed_write_says_make_room(error: Exception, tmp_path: Path) -> None:
@@ -107,7 +111,7 @@ def test_failed_write_says_make_room(error: Exception, tmp_path: Path) -> None:
 
 
 def test_other_errors_are_no_failed_write(tmp_path: Path) -> None:
-    assert failed_write(ValueError("x"), tmp_path) is None
+    assert failed_write(FileNotFoundError("no snapshot"), tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -123,6 +127,17 @@ def test_old_snapshot_says_what_to_run(published_for: date | None, told: bool) -
 def test_slow_tick_is_one_that_delays_the_next() -> None:
     assert slow_tick(5.0, 5.0) is None
     assert "5.1 s" in str(slow_tick(5.1, 5.0))
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """Let this process write no file beyond `size` bytes, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture
@@ -170,6 +185,18 @@ def test_faulty_views_give_no_signals_but_bars(settings: Settings) -> None:
         wait_until(lambda: running.service.monitor.counts.ticks > ticks + 2)
         assert running.get("/signals").json() == []
         assert "rvol_1m is wrong" in running.get("/").json()["problems"]["self_test"]
+
+
+def test_full_disk_is_told_and_outlived(settings: Settings) -> None:
+    with serving(settings) as running:
+        wait_until(lambda: running.service.monitor.is_open)
+        wal = settings.live_path.with_suffix(".duckdb.wal")
+        with files_up_to(wal.stat().st_size + 200 if wal.exists() else 200):
+            running.feed.bars = bars("AAA", T - timedelta(minutes=9), [5.0] * 8)
+            wait_until(lambda: "make room" in running.service.monitor.problems.get("tick", ""))
+        one_break_out(running)
+        wait_until(lambda: running.service.broadcaster.last_seq == 1)
+        assert "tick" not in running.get("/").json()["problems"]
 
 
 def test_lost_database_is_told_in_words(settings: Settings) -> None:
