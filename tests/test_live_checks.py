@@ -102,10 +102,14 @@ def test_full_disk_is_told_with_the_way_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), duckdb.IOException("Could not write file"),
-              duckdb.TransactionException("Failed to commit: No space left on device"),
-              duckdb.FatalException("database has been invalidated")]
-)  # fmt: skip
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        duckdb.IOException("Could not write file"),
+        duckdb.TransactionException("Failed to commit: No space left on device"),
+        duckdb.FatalException("database has been invalidated"),
+    ],
+)
 def test_failed_write_says_make_room(error: Exception, tmp_path: Path) -> None:
     assert "make room" in str(failed_write(error, tmp_path))
 
