@@ -90,6 +90,15 @@ class Settings(BaseSettings):
     live_min_free_mb: NonNegativeInt = 500
     """Megabytes that must be free in DATA_DIR, else the health says so."""
 
+    live_requests_per_minute: PositiveInt = 600
+    """HTTP requests that the live service answers one address a minute; / and /metrics are free."""
+
+    live_sql_seconds: float = 5.0
+    """How long a query of POST /sql may run."""
+
+    live_sql_memory_mb: PositiveInt = 1_024
+    """All the memory of a query's process, in MB. Two may run at once."""
+
     @field_validator("data_dir")
     @classmethod
     def _from_root(cls, value: Path) -> Path:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.middleware import DefineMiddleware
+from litestar.middleware.rate_limit import RateLimitConfig
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
@@ -20,11 +21,16 @@ from live.checks import ClockCheck
 from live.feeds import Feed
 from live.metrics import Metrics
 from live.monitor import Monitor
+from live.prompt.copies import Copies
+from live.prompt.runner import Runner
 from live.routes import HTTP_ROUTES
 from live.routes.socket import stream
 from live.scoring import Scorer
 from live.service import Service
 from live.warehouse import LiveWarehouse
+
+LARGEST_BODY = 256 * 1024
+"""Bytes of a request."""
 
 
 def create_app(
@@ -63,7 +69,11 @@ def create_app(
         min_free_mb=settings.live_min_free_mb,
         fault=fault,
     )
-    service = Service(settings, clock, feed, warehouse, broadcaster, scorer, monitor, metrics)
+    copies = Copies(warehouse, clock, settings.data_dir / "live_sql")
+    prompt = Runner(copies, settings.live_sql_seconds, settings.live_sql_memory_mb)
+    service = Service(
+        settings, clock, feed, warehouse, broadcaster, scorer, monitor, metrics, prompt
+    )
     metrics.follow(service.health, lambda: broadcaster.waiting)
 
     @asynccontextmanager
@@ -76,13 +86,20 @@ def create_app(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            copies.close()
 
     return Litestar(
         [*HTTP_ROUTES, stream],
         lifespan=[watching],
         logging_config=None,
         state=State({"service": service}),
-        middleware=[DefineMiddleware(Access, settings=settings)],
+        middleware=[
+            DefineMiddleware(Access, settings=settings),
+            RateLimitConfig(
+                ("minute", settings.live_requests_per_minute), exclude=["^/$", "^/metrics$"]
+            ).middleware,
+        ],
+        request_max_body_size=LARGEST_BODY,
         openapi_config=OpenAPIConfig(
             title="RePump live service",
             version="1",

@@ -103,6 +103,10 @@ class Monitor:
         self._stopping = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="monitor")
 
+    def last_signal_at(self, symbol: str) -> datetime | None:
+        """Return the bar of a symbol's latest signal of the session, sent or too late to be."""
+        return self._last.get(symbol)
+
     async def run(self) -> None:
         """Tick until stopped; what goes wrong in one tick never ends the loop."""
         loop = asyncio.get_running_loop()

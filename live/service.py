@@ -13,6 +13,7 @@ from live.health import Health, describe
 from live.messages import Heartbeat
 from live.metrics import Metrics
 from live.monitor import Monitor
+from live.prompt.runner import Runner
 from live.scoring import Scorer
 from live.signals import utc_text
 from live.warehouse import LiveWarehouse
@@ -33,6 +34,7 @@ class Service:
     scorer: Scorer
     monitor: Monitor
     metrics: Metrics
+    prompt: Runner
     door: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_STRANGERS))
     """Held by WebSockets that have still to show the token."""
 

@@ -81,6 +81,11 @@ class Signal:
         }
 
 
+def silent_until(signal_at: datetime, cooldown_min: int) -> datetime:
+    """Return the earliest bar_at that may be a signal again after one of the bar `signal_at`."""
+    return signal_at + timedelta(minutes=cooldown_min)
+
+
 def cooldown(
     entries: Iterable[tuple[str, datetime]],
     cooldown_min: int,
@@ -92,12 +97,11 @@ def cooldown(
     included. `last` has each symbol's latest signal so far; bars at or before it are silent too, so
     that evaluating a bar again changes nothing. marts.entries_1m does the same in SQL.
     """
-    silence = timedelta(minutes=cooldown_min)
     latest = dict(last)
     signals = []
     for symbol, bar_at in sorted(set(entries), key=lambda entry: (entry[1], entry[0])):
         before = latest.get(symbol)
-        if before is not None and (bar_at <= before or bar_at < before + silence):
+        if before is not None and (bar_at <= before or bar_at < silent_until(before, cooldown_min)):
             continue
         latest[symbol] = bar_at
         signals.append((symbol, bar_at))

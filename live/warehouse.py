@@ -18,6 +18,7 @@ from typing import Any, cast
 import duckdb
 import pyarrow as pa
 
+from ingest.copying import copy_apart
 from ingest.warehouse import Landing, land, open_warehouse
 from live.broadcast import Message
 from live.feeds import Polled
@@ -29,8 +30,15 @@ log = logging.getLogger(__name__)
 
 REPLAY_PAGE = 500
 CLOSE_SECONDS = 0.5
+FRESHEN_SECONDS = 2.0
+"""How long a copy waits for the tables of the views."""
+
 MINUTE = timedelta(minutes=1)
 ENTRY_COLUMNS = [field.name for field in fields(Entry)]
+
+
+class NotFreshError(RuntimeError):
+    """Bars have landed that the tables of the views don't have yet."""
 
 
 class SnapshotMissingError(RuntimeError):
@@ -58,12 +66,20 @@ class LiveWarehouse:
         self._root = connection
         """Idle but for `refresh`: a busy connection refuses to give cursors."""
         self._connection = connection.cursor()
+        ((path,),) = self._connection.execute(
+            "select path from duckdb_databases() where database_name = current_database()"
+        ).fetchall()
+        self._path = Path(path)
         self._published_path = published_path
         self._attached: Path | None = None
         self._live_tables = self._connection.execute("from intermediate.live_tables").fetchall()
         self.left_open: ExitStack | None = None
         """Keeps a database from being closed while a statement runs."""
         self._reading = threading.Lock()
+        self._writing = threading.Lock()
+        self._version = 0
+        self._is_fresh = threading.Event()
+        self._is_fresh.set()
         self.refresh()
 
     def close(self) -> bool:
@@ -104,6 +120,11 @@ class LiveWarehouse:
             self._attached = version
         log.info("snapshot %s attached", version.name)
         return True
+
+    @property
+    def snapshot_path(self) -> Path:
+        """The attached snapshot's file."""
+        return self._attached or snapshot_version(self._published_path)
 
     @property
     def snapshot(self) -> str:
@@ -167,6 +188,8 @@ class LiveWarehouse:
                 if rows:
                     landing = self._land(table, pa.concat_tables(rows), provider, landed_at)
                     bars = landing if table == "bars_1m" else bars
+            if bars.inserted or bars.revised:
+                self._is_fresh.clear()
             if polled.requests:
                 requests = pa.Table.from_pylist(polled.requests)
                 self._land("fetch_log", requests, provider, landed_at)
@@ -185,13 +208,39 @@ class LiveWarehouse:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._connection.execute("begin")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("rollback")
-            raise
-        self._connection.execute("commit")
+        with self._writing:
+            self._connection.execute("begin")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("rollback")
+                raise
+            self._connection.execute("commit")
+            self._version += 1
+
+    @property
+    def version(self) -> int:
+        """Grows with every change of the database."""
+        return self._version
+
+    def copy_to(self, target: Path) -> int:
+        """Copy the database to `target` between two changes; return the version copied.
+
+        The views say the same there. May be called from any thread. Raises NotFreshError, and
+        OSError where it can't be written.
+        """
+        while self._is_fresh.wait(FRESHEN_SECONDS):
+            with self._writing:
+                if self._is_fresh.is_set():
+                    copy_apart(*self._files(target))
+                    return self._version
+        raise NotFreshError("bars have landed that the views don't have yet: ask again")
+
+    def _files(self, target: Path) -> list[tuple[Path, Path]]:
+        """Return the database's file and its log, where it has one, and what they are copied to."""
+        wal = self._path.with_name(f"{self._path.name}.wal")
+        log_copy = [(wal, target.with_name(f"{target.name}.wal"))] if wal.exists() else []
+        return [(self._path, target), *log_copy]
 
     def first_change(self, session_date: date, landed_at: datetime) -> datetime | None:
         """Return the bar_at of the earliest bar that landed at `landed_at`."""
@@ -208,8 +257,11 @@ class LiveWarehouse:
         dbt lists these tables in intermediate.live_tables (macros/materializations/live_table.sql).
         """
         newest = self.newest_bar_at(session_date)
-        if newest is None:
-            return
+        if newest is not None:
+            self._freshen_to(newest, since)
+        self._is_fresh.set()
+
+    def _freshen_to(self, newest: datetime, since: datetime) -> None:
         self._want_rows_from(since)
         with self._transaction():
             for name, definition, newest_input, step_minutes in self._live_tables:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from litestar import MediaType, Response, get
 from litestar.datastructures import State
 from litestar.exceptions import NotFoundException
-from litestar.params import FromPath, QueryParameter
+from litestar.params import QueryParameter
 
+from live.answers import Row, to_json
+from live.routes.symbols import Symbol, canonical
 from live.service import Service
-from live.signals import utc_text
 
 Since = Annotated[int, QueryParameter(ge=0, description="signals after this seq")]
 Limit = Annotated[int, QueryParameter(ge=1, le=5_000, description="at most this many rows")]
-Row = dict[str, Any]
 
 
 @get("/watchlist", sync_to_thread=True)
@@ -40,7 +38,7 @@ def signals(state: State, since: Since = 0, limit: Limit = 500) -> Response[str]
 
 
 @get("/bars/{symbol:str}", sync_to_thread=True)
-def bars(state: State, symbol: FromPath[str], limit: Limit = 1_000) -> list[Row]:
+def bars(state: State, symbol: Symbol, limit: Limit = 1_000) -> list[Row]:
     """The session's closed one-minute bars of a symbol, oldest first."""
     return _newest(
         state,
@@ -52,7 +50,7 @@ def bars(state: State, symbol: FromPath[str], limit: Limit = 1_000) -> list[Row]
 
 
 @get("/features/{symbol:str}", sync_to_thread=True)
-def features(state: State, symbol: FromPath[str], limit: Limit = 1) -> list[Row]:
+def features(state: State, symbol: Symbol, limit: Limit = 1) -> list[Row]:
     """A symbol's newest features, oldest first, and its state by the rules."""
     return _newest(state, symbol, limit, "select * from marts.states_1m")
 
@@ -60,33 +58,16 @@ def features(state: State, symbol: FromPath[str], limit: Limit = 1) -> list[Row]
 def _newest(state: State, symbol: str, limit: int, query: str) -> list[Row]:
     service: Service = state.service
     session = service.monitor.session
-    canonical = symbol.upper().replace(".", "-")
+    name = canonical(symbol)
     rows = service.warehouse.read(
         f"{query} where session_date = $session_date and symbol = $symbol "
         "order by bar_at desc limit $limit",
         {
             "session_date": session.session_date if session else None,
-            "symbol": canonical,
+            "symbol": name,
             "limit": limit,
         },
     )
-    if not rows and canonical not in service.monitor.watchlist:
-        raise NotFoundException(f"{canonical} is not on the watchlist (see /watchlist)")
+    if not rows and name not in service.monitor.watchlist:
+        raise NotFoundException(f"{name} is not on the watchlist (see /why/{name})")
     return [to_json(row) for row in reversed(rows)]
-
-
-def to_json(row: Row) -> Row:
-    """Return a database row as JSON takes it: times as UTC text with a Z, NaN as null."""
-
-    return {name: plain(value) for name, value in row.items()}
-
-
-def plain(value: Any) -> Any:
-    """Return a value of a database as JSON takes it."""
-    if isinstance(value, datetime):
-        return utc_text(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

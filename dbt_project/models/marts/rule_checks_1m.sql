@@ -24,6 +24,7 @@ checks as (
         states.session_segment,
         states.bar_at,
         states.available_at,
+        states.state,
         unnest(
             [
                 {% for rule in entry_rules() %}
