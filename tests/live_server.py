@@ -43,6 +43,11 @@ class Running:
     def get(self, path: str, **headers: str) -> httpx.Response:
         return httpx.get(f"http://{self.address}{path}", headers=headers, trust_env=False)
 
+    def sql(self, query: str, **more: object) -> httpx.Response:
+        body = {"query": query, **more}
+        url = f"http://{self.address}/sql"
+        return httpx.post(url, json=body, trust_env=False, timeout=60)
+
 
 def wait_until(condition: object, seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds

@@ -78,15 +78,16 @@ class Runner:
         self._copies = copies
         self._seconds = seconds
         self._memory_mb = memory_mb
-        self._running = 0
+        self.running = 0
+        """Queries that run now."""
 
     async def answer(self, query: SqlQuery) -> bytes:
         """Return a SqlAnswer as JSON. Raises QueryError; NotFreshError and OSError of the copy."""
-        if self._running == MOST_AT_ONCE:
+        if self.running == MOST_AT_ONCE:
             raise QueryError(
                 429, f"{MOST_AT_ONCE} queries run already: ask again when one has ended"
             )
-        self._running += 1
+        self.running += 1
         try:
             current = self._copies.current()
             copy = await asyncio.to_thread(current.__enter__)
@@ -95,7 +96,7 @@ class Runner:
             finally:
                 current.__exit__(None, None, None)
         finally:
-            self._running -= 1
+            self.running -= 1
 
     async def _answer_on(self, copy: Copy, query: SqlQuery) -> bytes:
         job = {

@@ -8,6 +8,7 @@ from litestar import MediaType, Response, post
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody
 
 from live.prompt.runner import QueryError, SqlAnswer, SqlQuery
 from live.service import Service
@@ -37,7 +38,7 @@ class Refusal:
         504: ResponseSpec(Refusal, description="The query took too long."),
     },
 )
-async def sql(state: State, data: SqlQuery) -> Response[bytes]:
+async def sql(state: State, data: JSONBody[SqlQuery]) -> Response[bytes]:
     """Answer one SELECT or EXPLAIN on the live database as it is now (raw, staging, intermediate,
     marts) and on the published snapshot (published.marts.…), in a process that can read nothing
     else, write nothing, and is ended at its limits of time and memory."""
