@@ -41,7 +41,7 @@ def _plain_mapping(value: Mapping[Any, Any]) -> Any:
 
 def _plain_scalar(value: Any) -> Any:
     if isinstance(value, datetime):
-        return _utc(value).isoformat() + "Z"
+        return as_utc(value).isoformat() + "Z"
     if isinstance(value, (date, time)):
         return value.isoformat()
     if isinstance(value, timedelta):
@@ -53,5 +53,6 @@ def _plain_scalar(value: Any) -> Any:
     return str(value)
 
 
-def _utc(value: datetime) -> datetime:
+def as_utc(value: datetime) -> datetime:
+    """Return a moment as naive UTC, as the databases have it; naive is taken for UTC."""
     return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value

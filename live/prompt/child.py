@@ -32,7 +32,7 @@ HINTS: dict[type[Exception], str] = {
 }
 
 Job = dict[str, Any]
-"""database, published, query, parameters, limit, seconds, memory_mb, answer_bytes."""
+"""database, published, query, parameters, rows_from, limit, seconds, memory_mb, answer_bytes."""
 
 
 class RefusedError(Exception):
@@ -79,7 +79,11 @@ def answer(job: Job) -> str:
     except TooLargeError as error:
         return _failure("size", error)
     except (duckdb.OutOfMemoryException, MemoryError):
-        return _failure("memory", f"the query needs more than {job['memory_mb']} MB of memory")
+        return _failure(
+            "memory",
+            f"the query needs more than {job['memory_mb']} MB of memory: "
+            "ask for fewer symbols, or for the newest bars by rows_from",
+        )
     except Exception as error:  # whatever a query brings about is answered
         return _failure("sql", error, HINTS.get(type(error)))
     seconds = round(time.perf_counter() - started, 3)
@@ -97,6 +101,7 @@ def open_locked(job: Job) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(
         job["database"], read_only=True, config={"threads": 2, "memory_limit": f"{memory}MB"}
     )
+    connection.execute("set variable rows_from = $at::timestamp", {"at": job["rows_from"]})
     published = str(job["published"]).replace("'", "''")
     connection.execute(f"attach '{published}' as published (read_only)")
     for setting in (

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -50,9 +48,8 @@ class Copies:
         self._lock = threading.Lock()
         self.close()
 
-    @contextmanager
-    def current(self) -> Iterator[Copy]:
-        """Give a copy of the database as it is now, for as long as it is read.
+    def take(self) -> Copy:
+        """Return a copy of the database as it is now; it stays until it is given back.
 
         Raises NotFreshError, and OSError where it can't be written.
         """
@@ -61,12 +58,13 @@ class Copies:
             if copy is None or not copy.is_of(self._warehouse):
                 copy = self._renewed()
             copy.readers += 1
-        try:
-            yield copy
-        finally:
-            with self._lock:
-                copy.readers -= 1
-                self._drop(copy)
+            return copy
+
+    def give_back(self, copy: Copy) -> None:
+        """Say that one reader is done with a copy."""
+        with self._lock:
+            copy.readers -= 1
+            self._drop(copy)
 
     def close(self) -> None:
         """Delete every copy; who reads one still has it."""
