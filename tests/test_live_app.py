@@ -65,7 +65,7 @@ def test_class_shares_are_found_by_either_spelling(running: Running) -> None:
 def test_unknown_symbol_is_told_in_one_line(running: Running) -> None:
     answer = running.get("/features/NOPE")
     assert (answer.status_code, answer.json()["detail"]) == (
-        404, "NOPE is not on the watchlist (see /watchlist)",
+        404, "NOPE is not on the watchlist (see /why/NOPE)",
     )  # fmt: skip
 
 
