@@ -96,7 +96,8 @@ def create_app(
         middleware=[
             DefineMiddleware(Access, settings=settings),
             RateLimitConfig(
-                ("minute", settings.live_requests_per_minute), exclude=["^/$", "^/metrics$"]
+                ("minute", settings.live_requests_per_minute),
+                exclude=["^/$", "^/metrics$", "^/health/ready$"],
             ).middleware,
         ],
         request_max_body_size=LARGEST_BODY,
