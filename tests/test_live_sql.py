@@ -322,9 +322,33 @@ def test_copying_keeps_the_lock_of_the_database(tmp_path: Path) -> None:
         assert b"Could not set lock" in done.stderr
 
 
+def test_copies_taken_while_bars_land_are_whole(tmp_path: Path) -> None:
+    batch, taken = 2_000, []
+    with copies(tmp_path) as (warehouse, kept):
+        warehouse.read("set global wal_autocheckpoint = '64KB'")
+        landing = threading.Thread(target=land_batches, args=[warehouse, batch, 40])
+        landing.start()
+        while landing.is_alive():
+            taken.append(kept.take())
+            assert bar_count(taken[-1].database) % batch == 0
+            kept.give_back(taken[-1])
+        landing.join()
+        assert bar_count(kept.take().database) == 40 * batch
+    assert len({copy.version for copy in taken}) > 3
+
+
+def land_batches(warehouse: LiveWarehouse, batch: int, count: int) -> None:
+    for number in range(count):
+        rows = pa.Table.from_pylist([bar(f"S{number}-{n}", T, 5.0 + n) for n in range(batch)])
+        warehouse.land_poll(Polled(bars=[rows]), "fmp", T + number * MINUTE)
+        warehouse.freshen(DAY, T)
+
+
 def bar_count(database: Path) -> int:
     with duckdb.connect(str(database), read_only=True) as connection:
-        ((count,),) = connection.execute("select count(*) from raw.bars_1m").fetchall()
+        ((count, _),) = connection.execute(
+            "select count(*), bit_xor(hash(bars)) from raw.bars_1m as bars"
+        ).fetchall()
     return int(count)
 
 
