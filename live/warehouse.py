@@ -288,6 +288,7 @@ class LiveWarehouse:
             for name, definition, *_ in self._live_tables:
                 self._connection.execute(f"delete from {name}")
                 self._connection.execute(f"insert into {name} by name from {definition}")
+        self._is_fresh.set()
 
     def _want_rows_from(self, since: datetime) -> None:
         """Bound what the views read (dbt_project/macros/bounds.sql); no value changes."""

@@ -19,7 +19,7 @@ from live.feeds import Polled
 from live.prompt.copies import Copies
 from live.prompt.runner import Runner, SqlQuery
 from live.routes.why import NEWEST_RULES, SCANNED
-from live.serving import create_views
+from live.views import ensure_views
 from live.warehouse import LiveWarehouse, open_live
 from tests.live_fixture import HandClock
 
@@ -39,7 +39,7 @@ def day(generated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
             "select * exclude (provider, landed_at) from raw.bars_1m where session_date = $day",
             params={"day": DAY},
         ).to_arrow_table()
-    create_views(settings)
+    ensure_views(settings)
     with open_live(settings.live_path, settings.published_path) as warehouse:
         warehouse.land_poll(Polled(bars=[bars]), "fmp", LANDED_AT)
         warehouse.freshen(DAY, datetime(2024, 12, 20))
