@@ -22,6 +22,7 @@ MEGABYTE = 1 << 20
 DUCKDB_SHARE = 0.6
 """DuckDB's own part of the memory: what is over it is an error, not the process's end."""
 
+THREADS = 2
 FETCHED_ROWS = 500
 ALLOWED = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
@@ -55,17 +56,15 @@ def main() -> None:
 def limit_process(job: Job) -> None:
     """Bound what this process may use; nothing that comes later can lift it."""
     os.nice(10)
-    memory = job["memory_mb"] * MEGABYTE
-    cpu_seconds = 2 * int(job["seconds"]) + 2
     for kind, bound in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, cpu_seconds),
+        (resource.RLIMIT_AS, job["memory_mb"] * MEGABYTE),
+        (resource.RLIMIT_CPU, THREADS * int(job["seconds"]) + 2),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, 64),
     ):
         resource.setrlimit(kind, (bound, bound))
-    signal.setitimer(signal.ITIMER_REAL, job["seconds"] + 1)  # SIGALRM ends the process
+    signal.setitimer(signal.ITIMER_REAL, job["seconds"])  # SIGALRM ends the process
 
 
 def answer(job: Job) -> str:
@@ -99,7 +98,7 @@ def open_locked(job: Job) -> duckdb.DuckDBPyConnection:
     """Open the copy of live.duckdb with the snapshot beside it, and nothing else, for good."""
     memory = int(job["memory_mb"] * DUCKDB_SHARE)
     connection = duckdb.connect(
-        job["database"], read_only=True, config={"threads": 2, "memory_limit": f"{memory}MB"}
+        job["database"], read_only=True, config={"threads": THREADS, "memory_limit": f"{memory}MB"}
     )
     connection.execute("set variable rows_from = $at::timestamp", {"at": job["rows_from"]})
     published = str(job["published"]).replace("'", "''")

@@ -24,6 +24,8 @@ class Refusal:
 
     status_code: int
     detail: str
+    extra: dict[str, str] | None = None
+    """`hint`: what to do, where there is something to do."""
 
 
 @post(

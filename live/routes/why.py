@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from typing import Any
+from dataclasses import fields, replace
+from datetime import date
 
 from litestar import get
 from litestar.datastructures import State
@@ -48,50 +48,47 @@ def why(state: State, symbol: Symbol) -> Why:
 
 def _answer(service: Service, symbol: str, session_date: date) -> Why:
     of_the_symbol = {"symbol": symbol, "session_date": session_date}
-    scanned = service.warehouse.read(SCANNED, of_the_symbol)
-    scanner = to_json(scanned[0]) if scanned else None
-    rows = service.warehouse.read(NEWEST_RULES, of_the_symbol)
+    scanner = _first_row(service, SCANNED, of_the_symbol)
     is_watched = symbol in service.monitor.watchlist
-    if not is_watched:
-        explanation = explain_scanner(symbol, session_date.isoformat(), scanner)
-    else:
+    if is_watched:
         explanation = f"{symbol} is watched but has no bar in the session of {session_date} yet"
-    common = (symbol, session_date.isoformat(), is_watched)
+    else:
+        explanation = explain_scanner(symbol, session_date.isoformat(), scanner)
+    about = Why(symbol, session_date.isoformat(), is_watched, explanation, scanner)
+    rows = service.warehouse.read(NEWEST_RULES, of_the_symbol)
     if not rows:
-        return Why(*common, explanation, scanner)
-    bar_at, state = rows[0]["bar_at"], rows[0]["state"]
-    rules = _rules(service, symbol, rows)
+        return about
+    last_signal = _first_row(service, LAST_SIGNAL, of_the_symbol)
+    return replace(_with_bar(service, about, rows), last_signal=last_signal)
+
+
+def _with_bar(service: Service, about: Why, rows: list[Row]) -> Why:
+    """Return the answer with what the rules say of the newest bar."""
+    bar_at, available_at, state = (rows[0][name] for name in ("bar_at", "available_at", "state"))
+    last_at = service.monitor.last_signal_at(about.symbol)
+    cooldown_min = service.warehouse.rules().cooldown_min
+    rules = [*_checks(rows), cooldown_check(bar_at, last_at, cooldown_min)]
     failing = first_failing(rules)
-    return Why(
-        *common,
-        explanation=explain_bar(symbol, bar_at, state, rules) if is_watched else explanation,
-        scanner=scanner,
+    return replace(
+        about,
+        explanation=explain_bar(about.symbol, bar_at, state, rules)
+        if about.is_watched
+        else about.explanation,
         bar_at=utc_text(bar_at),
-        available_at=utc_text(rows[0]["available_at"]),
-        bar_age_seconds=(service.clock.now() - rows[0]["available_at"]).total_seconds(),
+        available_at=utc_text(available_at),
+        bar_age_seconds=(service.clock.now() - available_at).total_seconds(),
         state=state,
         first_failing=failing.rule if failing else None,
         rules=rules,
-        silent_until=_silent_until(service, symbol),
-        last_signal=_last_signal(service, of_the_symbol),
+        silent_until=utc_text(silent_until(last_at, cooldown_min)) if last_at else None,
     )
 
 
-def _rules(service: Service, symbol: str, rows: list[Row]) -> list[RuleCheck]:
-    names = RuleCheck.__dataclass_fields__
-    checks = [RuleCheck(**{name: row[name] for name in names}) for row in rows]
-    last_at = service.monitor.last_signal_at(symbol)
-    cooldown_min = service.warehouse.rules().cooldown_min
-    return [*checks, cooldown_check(rows[0]["bar_at"], last_at, cooldown_min)]
+def _checks(rows: list[Row]) -> list[RuleCheck]:
+    names = [field.name for field in fields(RuleCheck)]
+    return [RuleCheck(**{name: row[name] for name in names}) for row in rows]
 
 
-def _silent_until(service: Service, symbol: str) -> str | None:
-    last_at: datetime | None = service.monitor.last_signal_at(symbol)
-    if last_at is None:
-        return None
-    return utc_text(silent_until(last_at, service.warehouse.rules().cooldown_min))
-
-
-def _last_signal(service: Service, of_the_symbol: dict[str, Any]) -> Row | None:
-    rows = service.warehouse.read(LAST_SIGNAL, of_the_symbol)
+def _first_row(service: Service, query: str, of_the_symbol: Row) -> Row | None:
+    rows = service.warehouse.read(query, of_the_symbol)
     return to_json(rows[0]) if rows else None
