@@ -7,8 +7,6 @@ calls `publish_snapshot()` at the end of a good run (dbt_project/macros/publish_
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 from pydantic import ValidationError
 
+from ingest.copying import copy_apart, onto_disk
 from ingest.recycling import open_unread
 from ingest.renewal import NotRenewableError, renew
 from ingest.settings import Settings, described
@@ -36,8 +35,6 @@ KEPT_VERSIONS = 3
 
 MOST_GROWN = 1.5
 """A version of more times the warehouse's size has too many holes to be worth renewing."""
-
-COPY = "import shutil, sys; shutil.copyfile(*sys.argv[1:])"
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,8 @@ def publish(
         partial.unlink()
         reason = str(error).splitlines()[0]
     if rows is None:
-        copy_apart(warehouse, partial)
+        copy_apart((warehouse, partial))
+        onto_disk(partial)
     partial.chmod(0o444)
     partial.rename(version)
     next_link = folder / "next_link"
@@ -119,22 +117,6 @@ def renew_first(
             finally:
                 os.close(opened)
     return None
-
-
-def copy_apart(source: Path, target: Path) -> None:
-    """Copy a file, onto disk, in a process of its own.
-
-    A process that closes a file drops all its locks on it, and the one that publishes holds the
-    warehouse's. Raises OSError where the copy fails; nothing is left of it then.
-    """
-    command = [sys.executable, "-I", "-c", COPY, str(source), str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        target.unlink(missing_ok=True)
-        reason = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
-        raise OSError(f"{source} could not be copied to {target.parent}: {reason}")
-    with target.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 class Plugin(BasePlugin):

@@ -6,7 +6,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import (
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,6 +99,24 @@ class Settings(BaseSettings):
 
     live_second_bars: bool = False
     """Whether Massive's bars of one second are streamed too: the running minute as it forms."""
+
+    live_heartbeat_seconds: PositiveFloat = 15.0
+    """Real seconds between two heartbeats on the WebSocket."""
+
+    live_max_clients: PositiveInt = 2_000
+    """WebSocket clients at once; one more is refused."""
+
+    live_min_free_mb: NonNegativeInt = 500
+    """Megabytes that must be free in DATA_DIR, else the health says so."""
+
+    live_requests_per_minute: PositiveInt = 600
+    """HTTP requests that the live service answers one address a minute; / and /metrics are free."""
+
+    live_sql_seconds: float = 5.0
+    """How long a query of POST /sql may run."""
+
+    live_sql_memory_mb: PositiveInt = 1_024
+    """All the memory of a query's process, in MB. Two may run at once."""
 
     @field_validator("live_feed")
     @classmethod

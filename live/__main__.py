@@ -16,9 +16,12 @@ from ingest.clock import parse_clock
 from ingest.settings import Settings, described
 from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError
 from live.app import create_app
+from live.checks import ClockCheck
 from live.feeds.choice import chosen_feed
+from live.selftest import failed_self_test
 from live.serving import (
     StartError,
+    allow_clients,
     listening_socket,
     only_service,
     serve_app,
@@ -62,13 +65,18 @@ def serve() -> None:
 
 def _serve(settings: Settings) -> None:
     clock = parse_clock(settings.simulated_clock)
+    allow_clients(settings.live_max_clients)
     with only_service(settings.data_dir), listening_socket(settings) as listener:
         snapshot_version(settings.published_path)
-        feed = chosen_feed(settings, clock)
+        clock_check = ClockCheck(clock)
+        feed = chosen_feed(settings, clock, clock_check.see)
         print(f"views of {settings.live_path.name} (dbt where they are not current) …", flush=True)
         ensure_views(settings)
         with open_live(settings.live_path, settings.published_path) as warehouse:
-            service = create_app(settings, clock, feed, warehouse)
+            fault = failed_self_test(warehouse)
+            service = create_app(
+                settings, clock, feed, warehouse, clock_check=clock_check, fault=fault
+            )
             host, port = listener.getsockname()[:2]
             print(f"live service: http://{host}:{port}  (Ctrl-C ends it)", flush=True)
             serve_app(service, listener)
@@ -82,6 +90,8 @@ def watch(
     timeout: Annotated[
         float | None, typer.Option(min=0, help="Give up after this many seconds.")
     ] = None,
+    symbols: Annotated[str | None, typer.Option(help="Only these, as in ABCD,EFGH.")] = None,
+    states: Annotated[str | None, typer.Option(help="Only RePump or FirstPump.")] = None,
 ) -> None:
     """Show signals as they come."""
     settings = _settings()
@@ -89,7 +99,7 @@ def watch(
     host = f"[{settings.live_host}]" if ":" in settings.live_host else settings.live_host
     address = url or f"ws://{host}:{settings.live_port}/ws"
     try:
-        watch_signals(Watching(address, since, count, timeout, token), Console())
+        watch_signals(Watching(address, since, count, timeout, token, symbols, states), Console())
     except KeyboardInterrupt:
         raise typer.Exit(0 if count is None else 130) from None
     except WatchError as error:

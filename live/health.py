@@ -1,26 +1,30 @@
-"""How the service is: what GET / and GET /metrics say. Pure, from what the monitor knows."""
+"""How the service is: what GET / says. Pure, from what the monitor knows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from typing import TYPE_CHECKING
 
 from live.broadcast import Broadcaster
-from live.monitor import Monitor
+from live.messages import Status
 from live.signals import utc_text
+
+if TYPE_CHECKING:
+    from live.monitor import Monitor
 
 STALE_AFTER = timedelta(minutes=5)
 """In regular hours, a watchlist without any new bar for longer is a problem."""
+
+NO_MODEL = "no model is promoted, signals go without a score: run make train"
 
 
 @dataclass(frozen=True)
 class Health:
     """Answer of GET /. Times are UTC, ISO text; `lag_seconds` counts from the newest bar's end."""
 
-    status: str
+    status: Status
     """ok, waiting (no session now) or degraded (see problems and failures)."""
     now: str
     uptime_seconds: float
@@ -62,7 +66,8 @@ def describe(
     if is_due and monitor.watchlist and (lag is None or lag > STALE_AFTER):
         problems["staleness"] = f"no new bar for more than {STALE_AFTER.seconds // 60} minutes"
     failures = dict(monitor.failures)
-    quiet = "ok" if monitor.is_open else "waiting"
+    no_model = [] if model_run or "model" in problems else [NO_MODEL]
+    quiet: Status = "ok" if monitor.is_open else "waiting"
     return Health(
         status="degraded" if problems or failures else quiet,
         now=utc_text(now, milliseconds=True),
@@ -82,7 +87,7 @@ def describe(
         snapshot=snapshot,
         problems=problems,
         failures=failures,
-        notes=list(notes),
+        notes=[*notes, *no_model],
         counts=_counts(monitor, broadcaster),
     )
 
@@ -101,23 +106,3 @@ def _counts(monitor: Monitor, broadcaster: Broadcaster) -> dict[str, int]:
         "flushes": counts.flushes,
         "client_gaps": broadcaster.gaps,
     }
-
-
-def prometheus_text(health: Health) -> bytes:
-    """Return `health` in Prometheus' text format."""
-    registry = CollectorRegistry()
-    for name, value in health.counts.items():
-        Counter(f"repump_{name}", f"{name} since the start", registry=registry).inc(value)
-    gauges = {
-        "up": float(health.status != "degraded"),
-        "uptime_seconds": health.uptime_seconds,
-        "lag_seconds": health.lag_seconds,
-        "clients": health.clients,
-        "watchlist_symbols": health.watchlist,
-        "failing": len(health.failures) + len(health.problems),
-        "last_seq": health.last_seq,
-    }
-    for name, level in gauges.items():
-        if level is not None:
-            Gauge(f"repump_{name}", name.replace("_", " "), registry=registry).set(level)
-    return generate_latest(registry)

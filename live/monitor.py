@@ -9,17 +9,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from time import perf_counter
 
 import pyarrow as pa
 
 from ingest.clock import Clock
 from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError, Landing
 from live.broadcast import Broadcaster
+from live.checks import ClockCheck, failed_write, low_disk, old_snapshot, slow_tick
 from live.feeds import EVERY_SYMBOL, Feed
 from live.flush import flush_day
+from live.messages import Rules
+from live.metrics import Metrics
 from live.scoring import Scorer
 from live.sessions import Session
-from live.signals import Entry, Rules, Signal, cooldown, make_signal
+from live.signals import Entry, Signal, cooldown, make_signal
 from live.warehouse import LiveWarehouse, to_entries
 
 log = logging.getLogger(__name__)
@@ -61,6 +65,10 @@ class Monitor:
         *,
         warehouse_path: Path,
         tick_seconds: float,
+        metrics: Metrics | None = None,
+        clock_check: ClockCheck | None = None,
+        min_free_mb: int = 0,
+        fault: str | None = None,
     ) -> None:
         self.counts = Counts()
         self.session: Session | None = None
@@ -80,6 +88,12 @@ class Monitor:
         self._scorer = scorer
         self._warehouse_path = warehouse_path
         self._tick = timedelta(seconds=tick_seconds)
+        self._metrics = metrics or Metrics()
+        self._clock_check = clock_check or ClockCheck(clock)
+        self._min_free_mb = min_free_mb
+        self._fault = fault
+        """Why no signals may be made of what the views give; bars are landed all the same."""
+        self._set("self_test", fault and f"no signals: {fault}")
         self._seq = broadcaster.last_seq
         self._last: dict[str, datetime] = {}
         """Each symbol's latest signal of the session, sent or too late to be: its bar_at."""
@@ -89,20 +103,25 @@ class Monitor:
         self._stopping = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="monitor")
 
+    def last_signal_at(self, symbol: str) -> datetime | None:
+        """Return the bar of a symbol's latest signal of the session, sent or too late to be."""
+        return self._last.get(symbol)
+
     async def run(self) -> None:
         """Tick until stopped; what goes wrong in one tick never ends the loop."""
         loop = asyncio.get_running_loop()
         while not self._stopping.is_set():
             try:
-                for signal in await loop.run_in_executor(self._thread, self.tick):
-                    self._broadcaster.publish((signal.seq, signal.payload))
+                for signal in await loop.run_in_executor(self._thread, self._timed_tick):
+                    self._broadcaster.publish(signal.as_message())
                 self._set("tick", None)
             except Exception as error:  # whatever it is, the next tick may pass
                 if self._stopping.is_set():
                     return
                 self.counts.failed_ticks += 1
                 self._is_warm = False  # what it landed may not have been evaluated
-                self._set("tick", f"{type(error).__name__}: {one_line(error)}")
+                disk = failed_write(error, self._warehouse_path.parent)
+                self._set("tick", disk or f"{type(error).__name__}: {one_line(error)}")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._pause())
 
@@ -123,6 +142,14 @@ class Monitor:
         passed = (self._clock.now() - datetime.min) % self._tick
         return max((self._tick - passed).total_seconds() / self._clock.speed, SHORTEST_SLEEP)
 
+    def _timed_tick(self) -> list[Signal]:
+        was_warm, started = self._is_warm, perf_counter()
+        with self._metrics.stage("tick"):
+            signals = self.tick()
+        seconds = perf_counter() - started if was_warm else 0.0
+        self._set("slow_tick", slow_tick(seconds, self._tick.total_seconds()))
+        return signals
+
     def tick(self) -> list[Signal]:
         """Do one round; return the signals it stored, to be sent."""
         now = self._clock.now()
@@ -130,6 +157,8 @@ class Monitor:
         self._warehouse.refresh()
         self._scorer.refresh()
         self._set("model", self._scorer.refusal)
+        self._set("disk", low_disk(self._warehouse_path.parent, self._min_free_mb))
+        self._set("clock", self._clock_check.problem)
         self._follow_sessions(now)
         if self.session is None or not self.is_open or not self.watchlist:
             return []
@@ -161,6 +190,9 @@ class Monitor:
     def _know_the_day(self, session: Session) -> None:
         rows = self._warehouse.watchlist(session.session_date)
         self.watchlist = [str(row["symbol"]) for row in rows]
+        published_for, name = self._warehouse.published_for(), self._warehouse.snapshot
+        old = old_snapshot(published_for, session.session_date, name) if self.is_open else None
+        self._set("snapshot", old)
         why = f"the snapshot has none for {session.session_date}: run make features"
         self._set("watchlist", why if self.is_open and not rows else None)
         if self.is_open and not self._is_warm:
@@ -185,10 +217,13 @@ class Monitor:
 
     def _fetch(self, session: Session, now: datetime) -> datetime:
         """Poll and land; return when it landed."""
-        polled = self._feed.poll(session, self.watchlist, now)
+        with self._metrics.stage("fetch"):
+            polled = self._feed.poll(session, self.watchlist, now)
         landed_at = self._clock.now()
-        self.counts.bars += self._warehouse.land_poll(polled, self._feed.provider, landed_at)
+        with self._metrics.stage("land"):
+            self.counts.bars += self._warehouse.land_poll(polled, self._feed.provider, landed_at)
         self.counts.requests += polled.request_count
+        self._metrics.count_requests(self._feed.provider, polled)
         self._tell_failures(polled.failures)
         return landed_at
 
@@ -209,7 +244,30 @@ class Monitor:
         self.failures = failures
 
     def _evaluate(self, session: Session, now: datetime, landed_at: datetime) -> list[Signal]:
-        """Ask the views about the bars that are new; store what becomes a signal.
+        """Ask the views about the bars that are new; store what becomes a signal."""
+        rows = self._ask(session, landed_at)
+        if rows is None:
+            return []
+        with self._metrics.stage("rules"):
+            entries = {(entry.symbol, entry.bar_at): entry for entry in to_entries(rows)}
+            rules = self._warehouse.rules()
+            kept = cooldown(entries, rules.cooldown_min, self._last)
+            fresh_since = self._fresh_since(now)
+            fresh = [key for key in kept if entries[key].available_at >= fresh_since]
+        with self._metrics.stage("score"):
+            signals = self._to_signals(fresh, entries, rows, rules)
+        if signals:
+            with self._metrics.stage("store"):
+                self._warehouse.store_signals(signals, self._feed.provider, landed_at)
+            self._seq = signals[-1].seq
+        self._last |= dict(kept)
+        self._is_warm = True
+        self.counts.signals += len(signals)
+        self.counts.late_entries += len(kept) - len(fresh)
+        return signals
+
+    def _ask(self, session: Session, landed_at: datetime) -> pa.Table | None:
+        """Return the entries among the bars that are new; None where no bar is.
 
         At first all bars of the session so far are asked about: entries before the start are too
         old to be sent but count for the cooldown, as they do offline.
@@ -217,28 +275,15 @@ class Monitor:
         since = self._warehouse.first_change(session.session_date, landed_at)
         if since is not None or not self._is_warm:
             self.newest_bar_at = self._warehouse.newest_bar_at(session.session_date)
-        if not self._is_warm:
-            self._warehouse.remake_live_tables()
-            since = session.pre_open_at
-        elif since is not None:
-            self._warehouse.freshen(session.session_date, since)
-        if since is None:
-            return []
-        rows = self._warehouse.entries(session.session_date, since)
-        entries = {(entry.symbol, entry.bar_at): entry for entry in to_entries(rows)}
-        rules = self._warehouse.rules()
-        kept = cooldown(entries, rules.cooldown_min, self._last)
-        fresh_since = self._fresh_since(now)
-        fresh = [key for key in kept if entries[key].available_at >= fresh_since]
-        signals = self._to_signals(fresh, entries, rows, rules)
-        if signals:
-            self._warehouse.store_signals(signals, self._feed.provider, landed_at)
-            self._seq = signals[-1].seq
-        self._last |= dict(kept)
-        self._is_warm = True
-        self.counts.signals += len(signals)
-        self.counts.late_entries += len(kept) - len(fresh)
-        return signals
+        if self._fault or (since is None and self._is_warm):
+            return None
+        with self._metrics.stage("views"):
+            if since is None or not self._is_warm:
+                self._warehouse.remake_live_tables()
+                since = session.pre_open_at
+            else:
+                self._warehouse.freshen(session.session_date, since)
+            return self._warehouse.entries(session.session_date, since)
 
     def _fresh_since(self, now: datetime) -> datetime:
         """Return the earliest available_at of a bar that may still be sent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -16,9 +17,14 @@ from litestar import Litestar
 
 from ingest.settings import Settings
 from live.access import is_loopback
+from live.messages import MAX_BYTES
 
 log = logging.getLogger(__name__)
 
+OTHER_FILES = 256
+"""Open files that are no clients: databases, the provider's connections, HTTP requests."""
+BACKLOG = 1_024
+"""Connections that may wait to be accepted: all clients come back at once after a restart."""
 SHUTDOWN_SECONDS = 1
 """Real seconds that open connections get to end."""
 
@@ -67,7 +73,7 @@ def listening_socket(settings: Settings) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
-            listener.listen(128)
+            listener.listen(BACKLOG)
         except OSError as error:
             raise StartError(
                 f"can't listen on {host}:{port} ({error.strerror}): "
@@ -77,20 +83,47 @@ def listening_socket(settings: Settings) -> Iterator[socket.socket]:
         yield listener
 
 
-def serve_app(app: Litestar, listener: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM, then end cleanly and return."""
-    config = uvicorn.Config(
+def server_config(app: Litestar) -> uvicorn.Config:
+    """Return how uvicorn serves the service: small messages to many clients.
+
+    Their compression would take most of the time that sending takes, once per client.
+    """
+    return uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         server_header=False,
+        ws="websockets-sansio",
+        ws_max_size=MAX_BYTES,
+        ws_per_message_deflate=False,
         ws_ping_interval=20,
         ws_ping_timeout=20,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
+
+
+def allow_clients(count: int) -> None:
+    """Have the process hold as many connections, besides its other files.
+
+    Raises StartError where the system does not let it.
+    """
+    wanted = count + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise StartError(
+            f"LIVE_MAX_CLIENTS is {count}, and the system allows this process {hard} open files: "
+            f"set it to {max(1, hard - OTHER_FILES)} or less, or raise the limit (ulimit -n)"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def serve_app(app: Litestar, listener: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM, then end cleanly and return."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # uvicorn raises what ended it once more
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config(app))
     server.run(sockets=[listener])
     if not server.started:
         raise StartError("the service could not start: see the log above")

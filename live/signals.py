@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from live.broadcast import Message
+from live.messages import Rules, Segment, SignalMessage, SpreadSource, State, to_text
+
 SIGNIFICANT_DIGITS = 4
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The rules in force: the row of marts.signal_rules. Ratios are plain fractions."""
-
-    gap_min: float
-    rvol_min: float
-    spread_max: float
-    cooldown_min: int
-    base_range_max: float
-    move_min: float
-
-    def as_payload(self) -> dict[str, float]:
-        """Return the `rules_used` of a payload."""
-        return {
-            "gap_min": self.gap_min,
-            "rvol_min": self.rvol_min,
-            "spread_max": self.spread_max,
-            "cooldown_min": self.cooldown_min,
-            "base_range_max": self.base_range_max,
-            "move_min": self.move_min,
-        }
 
 
 @dataclass(frozen=True)
@@ -41,16 +20,16 @@ class Entry:
 
     symbol: str
     session_date: date
-    session_segment: str
+    session_segment: Segment
     bar_at: datetime
     available_at: datetime
-    state: str
+    state: State
     close: float
     vwap: float | None
     rvol_1m: float | None
     base_range: float | None
     spread: float | None
-    spread_source: str | None
+    spread_source: SpreadSource | None
     move_prev: float | None
 
 
@@ -72,6 +51,10 @@ class Signal:
     entry: Entry
     score: Score
     payload: str
+
+    def as_message(self) -> Message:
+        """Return what is handed to the clients."""
+        return Message(self.seq, self.entry.symbol, self.entry.state, self.payload)
 
     def as_row(self) -> dict[str, Any]:
         """Return the columns of raw.signals without provider and landed_at."""
@@ -98,6 +81,11 @@ class Signal:
         }
 
 
+def silent_until(signal_at: datetime, cooldown_min: int) -> datetime:
+    """Return the earliest bar_at that may be a signal again after one of the bar `signal_at`."""
+    return signal_at + timedelta(minutes=cooldown_min)
+
+
 def cooldown(
     entries: Iterable[tuple[str, datetime]],
     cooldown_min: int,
@@ -109,12 +97,11 @@ def cooldown(
     included. `last` has each symbol's latest signal so far; bars at or before it are silent too, so
     that evaluating a bar again changes nothing. marts.entries_1m does the same in SQL.
     """
-    silence = timedelta(minutes=cooldown_min)
     latest = dict(last)
     signals = []
     for symbol, bar_at in sorted(set(entries), key=lambda entry: (entry[1], entry[0])):
         before = latest.get(symbol)
-        if before is not None and (bar_at <= before or bar_at < before + silence):
+        if before is not None and (bar_at <= before or bar_at < silent_until(before, cooldown_min)):
             continue
         latest[symbol] = bar_at
         signals.append((symbol, bar_at))
@@ -125,33 +112,33 @@ def make_signal(
     entry: Entry, rules: Rules, score: Score, *, seq: int, emitted_at: datetime
 ) -> Signal:
     """Return the signal of `entry` with its payload as JSON text."""
-    payload = json.dumps(build_payload(entry, rules, score, seq, emitted_at), allow_nan=False)
-    return Signal(seq, emitted_at, entry, score, payload)
+    message = build_message(entry, rules, score, seq, emitted_at)
+    return Signal(seq, emitted_at, entry, score, to_text(message))
 
 
-def build_payload(
+def build_message(
     entry: Entry, rules: Rules, score: Score, seq: int, emitted_at: datetime
-) -> dict[str, Any]:
-    """Return what clients get, in the order of the contract; `*_pct` are percent."""
-    return {
-        "t": utc_text(emitted_at, milliseconds=True),
-        "session": entry.session_segment,
-        "symbol": entry.symbol,
-        "state": entry.state,
-        "price": entry.close,
-        "vwap": None if entry.vwap is None else round(entry.vwap, 4),
-        "rvol_1m": significant(entry.rvol_1m),
-        "base_range_pct": percent(entry.base_range),
-        "spread_pct": percent(entry.spread),
-        "move_pct": percent(entry.move_prev),
-        "score": significant(score.score),
-        "thr": significant(score.thr),
-        "rules_used": rules.as_payload(),
-        "seq": seq,
-        "bar_at": utc_text(entry.bar_at),
-        "spread_source": entry.spread_source,
-        "model_run": score.model_run,
-    }
+) -> SignalMessage:
+    """Return what clients get; `*_pct` are percent."""
+    return SignalMessage(
+        t=utc_text(emitted_at, milliseconds=True),
+        session=entry.session_segment,
+        symbol=entry.symbol,
+        state=entry.state,
+        price=entry.close,
+        vwap=None if entry.vwap is None else round(entry.vwap, 4),
+        rvol_1m=significant(entry.rvol_1m),
+        base_range_pct=percent(entry.base_range),
+        spread_pct=percent(entry.spread),
+        move_pct=percent(entry.move_prev),
+        score=significant(score.score),
+        thr=significant(score.thr),
+        rules_used=rules,
+        seq=seq,
+        bar_at=utc_text(entry.bar_at),
+        spread_source=entry.spread_source,
+        model_run=score.model_run,
+    )
 
 
 def utc_text(at: datetime, *, milliseconds: bool = False) -> str:

@@ -15,8 +15,9 @@ from ingest.settings import DEMO_MARK
 from live.serving import StartError, only_service
 
 MADE = (
-    "warehouse.duckdb*", "live.duckdb*", "published", "dbt_live", "models", "model_lgbm_*.bin",
-    "watchlist.json", "offline_features.parquet", "symbol_stats.json", "budget_*.sqlite*",
+    "warehouse.duckdb*", "live.duckdb*", "live_sql", "published", "dbt_live", "models",
+    "model_lgbm_*.bin", "watchlist.json", "offline_features.parquet", "symbol_stats.json",
+    "budget_*.sqlite*",
 )  # fmt: skip
 """What the commands write into a data folder; nothing else in it is a demo's to delete."""
 

@@ -18,18 +18,27 @@ from typing import Any, cast
 import duckdb
 import pyarrow as pa
 
+from ingest.copying import copy_apart
 from ingest.warehouse import Landing, land, open_warehouse
 from live.broadcast import Message
 from live.feeds import Polled
+from live.messages import Rules
 from live.sessions import Session
-from live.signals import Entry, Rules, Signal
+from live.signals import Entry, Signal
 
 log = logging.getLogger(__name__)
 
 REPLAY_PAGE = 500
 CLOSE_SECONDS = 0.5
+FRESHEN_SECONDS = 2.0
+"""How long a copy waits for the tables of the views."""
+
 MINUTE = timedelta(minutes=1)
 ENTRY_COLUMNS = [field.name for field in fields(Entry)]
+
+
+class NotFreshError(RuntimeError):
+    """Bars have landed that the tables of the views don't have yet."""
 
 
 class SnapshotMissingError(RuntimeError):
@@ -57,12 +66,20 @@ class LiveWarehouse:
         self._root = connection
         """Idle but for `refresh`: a busy connection refuses to give cursors."""
         self._connection = connection.cursor()
+        ((path,),) = self._connection.execute(
+            "select path from duckdb_databases() where database_name = current_database()"
+        ).fetchall()
+        self._path = Path(path)
         self._published_path = published_path
         self._attached: Path | None = None
         self._live_tables = self._connection.execute("from intermediate.live_tables").fetchall()
         self.left_open: ExitStack | None = None
         """Keeps a database from being closed while a statement runs."""
         self._reading = threading.Lock()
+        self._writing = threading.Lock()
+        self._version = 0
+        self._is_fresh = threading.Event()
+        self._is_fresh.set()
         self.refresh()
 
     def close(self) -> bool:
@@ -105,6 +122,11 @@ class LiveWarehouse:
         return True
 
     @property
+    def snapshot_path(self) -> Path:
+        """The attached snapshot's file."""
+        return self._attached or snapshot_version(self._published_path)
+
+    @property
     def snapshot(self) -> str:
         """The name of the attached snapshot's file."""
         return self._attached.name if self._attached else "none"
@@ -114,7 +136,7 @@ class LiveWarehouse:
         with self._reading:
             cursor = self._root.cursor()
             try:
-                return _rows(cursor.execute(sql, parameters))
+                return fetch_rows(cursor.execute(sql, parameters))
             finally:
                 cursor.close()
 
@@ -137,6 +159,11 @@ class LiveWarehouse:
             {"session_date": session_date},
         )
 
+    def published_for(self) -> date | None:
+        """Return the session that the snapshot was made for."""
+        rows = self.read("select session_date from published.marts.coming_session")
+        return rows[0]["session_date"] if rows else None
+
     def rules(self) -> Rules:
         """Return the rules in force."""
         names = [field.name for field in fields(Rules)]
@@ -158,6 +185,8 @@ class LiveWarehouse:
             bars = self._land_polled(polled, provider, landed_at)
             for other, brought in polled.others.items():
                 bars += self._land_polled(brought, other, landed_at)
+            if bars.inserted or bars.revised:
+                self._is_fresh.clear()
         return bars
 
     def _land_polled(self, polled: Polled, provider: str, landed_at: datetime) -> Landing:
@@ -185,13 +214,39 @@ class LiveWarehouse:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._connection.execute("begin")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("rollback")
-            raise
-        self._connection.execute("commit")
+        with self._writing:
+            self._connection.execute("begin")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("rollback")
+                raise
+            self._connection.execute("commit")
+            self._version += 1
+
+    @property
+    def version(self) -> int:
+        """Grows with every change of the database."""
+        return self._version
+
+    def copy_to(self, target: Path) -> int:
+        """Copy the database to `target` between two changes; return the version copied.
+
+        The views say the same there. May be called from any thread. Raises NotFreshError, and
+        OSError where it can't be written.
+        """
+        while self._is_fresh.wait(FRESHEN_SECONDS):
+            with self._writing:
+                if self._is_fresh.is_set():
+                    copy_apart(*self._files(target))
+                    return self._version
+        raise NotFreshError("bars have landed that the views don't have yet: ask again")
+
+    def _files(self, target: Path) -> list[tuple[Path, Path]]:
+        """Return the database's file and its log, where it has one, and what they are copied to."""
+        wal = self._path.with_name(f"{self._path.name}.wal")
+        log_copy = [(wal, target.with_name(f"{target.name}.wal"))] if wal.exists() else []
+        return [(self._path, target), *log_copy]
 
     def first_change(self, session_date: date, landed_at: datetime) -> datetime | None:
         """Return the bar_at of the earliest bar that landed at `landed_at`."""
@@ -208,8 +263,11 @@ class LiveWarehouse:
         dbt lists these tables in intermediate.live_tables (macros/materializations/live_table.sql).
         """
         newest = self.newest_bar_at(session_date)
-        if newest is None:
-            return
+        if newest is not None:
+            self._freshen_to(newest, since)
+        self._is_fresh.set()
+
+    def _freshen_to(self, newest: datetime, since: datetime) -> None:
         self._want_rows_from(since)
         with self._transaction():
             for name, definition, newest_input, step_minutes in self._live_tables:
@@ -236,6 +294,7 @@ class LiveWarehouse:
             for name, definition, *_ in self._live_tables:
                 self._connection.execute(f"delete from {name}")
                 self._connection.execute(f"insert into {name} by name from {definition}")
+        self._is_fresh.set()
 
     def _want_rows_from(self, since: datetime) -> None:
         """Bound what the views read (dbt_project/macros/bounds.sql); no value changes."""
@@ -279,14 +338,15 @@ class LiveWarehouse:
     def signals_since(self, seq: int, limit: int = REPLAY_PAGE) -> list[Message]:
         """Return the stored signals after `seq`, oldest first, at most `limit` of them."""
         rows = self.read(
-            "select seq, payload from raw.signals where seq > $seq "
+            "select seq, symbol, state, payload from raw.signals where seq > $seq "
             "union all by name "
-            "select seq, payload from published.marts.signals as old where seq > $seq "
+            "select seq, symbol, state, payload from published.marts.signals as old "
+            "where seq > $seq "
             "and not exists (select 1 from raw.signals as own where own.seq = old.seq) "
             "order by seq limit $limit",
             {"seq": seq, "limit": limit},
         )
-        return [(row["seq"], row["payload"]) for row in rows]
+        return [Message(*row.values()) for row in rows]
 
     def days(self) -> list[date]:
         """Return the sessions that have bars here, oldest first."""
@@ -355,6 +415,7 @@ def to_entries(rows: pa.Table) -> list[Entry]:
     return [Entry(**row) for row in rows.select(ENTRY_COLUMNS).to_pylist()]
 
 
-def _rows(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+def fetch_rows(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Return a query's rows by the columns' names."""
     names = [column[0] for column in result.description or []]
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

@@ -27,6 +27,8 @@ from websockets.sync.client import connect
 OPEN_SECONDS = 60.0
 """A service that starts takes connections at once and answers once its views are made."""
 LONGEST_BACKOFF = 10.0
+POLICY = 1008
+"""The close code of a client that will be refused again."""
 ROWS_SHOWN = 20
 
 COLUMNS: tuple[tuple[str, int, Callable[[dict[str, Any]], str]], ...] = (
@@ -53,13 +55,18 @@ class TimeUpError(RuntimeError):
 
 @dataclass(frozen=True)
 class Watching:
-    """What to watch, and for how long. `timeout_seconds` is real time."""
+    """What to watch, and for how long. `timeout_seconds` is real time.
+
+    `symbols` and `states` are lists with commas between.
+    """
 
     url: str
     since: int | None = None
     count: int | None = None
     timeout_seconds: float | None = None
     token: str | None = None
+    symbols: str | None = None
+    states: str | None = None
 
 
 def watch(watching: Watching, console: Console) -> None:
@@ -88,55 +95,79 @@ def received(watching: Watching, note: Callable[[str], None]) -> Iterator[dict[s
     deadline = None
     if watching.timeout_seconds is not None:
         deadline = time.monotonic() + watching.timeout_seconds
-    seq, was_connected, failures = watching.since, False, 0
+    seq, status, was_connected, failures = watching.since, "ok", False, 0
     while True:
         try:
-            for text in _messages(watching, seq, deadline):
+            for message in _messages(watching, seq, deadline):
                 was_connected, failures = True, 0
-                message = json.loads(text) if text else {}
-                if message.get("type") == "gap":
-                    note(f"too slow for signals {message['from_seq']} to {message['to_seq']}")
-                elif message:
-                    seq = message["seq"]
-                    yield message
+                match message:
+                    case {"type": "gap"}:
+                        missed = f"{message['from_seq']} to {message['to_seq']}"
+                        note(f"too slow for signals {missed}: they come now")
+                    case {"type": "start"}:
+                        seq = message["last_seq"]
+                    case {"type": "heartbeat", "last_seq": last_seq, "status": now}:
+                        seq = last_seq
+                        if now != status and "degraded" in (now, status):
+                            note(f"the service is {now}: GET / says why")
+                        status = now
+                    case {"type": _}:
+                        pass
+                    case _:
+                        seq = message["seq"]
+                        yield message
         except (InvalidURI, InvalidStatus) as error:
             raise WatchError(_refusal(watching.url, error)) from error
         except (OSError, ConnectionClosed, InvalidHandshake, InvalidMessage) as error:
-            if deadline is not None and time.monotonic() >= deadline:
-                raise TimeUpError(f"{watching.timeout_seconds:g}") from None
-            if not was_connected:
-                raise WatchError(
-                    f"no live service at {watching.url}: start it with make live ({error})"
-                ) from error
+            _raise_if_final(watching, error, deadline, was_connected)
             failures += 1
             note("connection lost, trying again")
             time.sleep(min(LONGEST_BACKOFF, 0.5 * 2**failures) * random.uniform(0.5, 1.0))
 
 
-def _messages(watching: Watching, seq: int | None, deadline: float | None) -> Iterator[str]:
-    """Connect and yield what comes, an empty text first. TimeoutError (an OSError) at the end."""
+def _raise_if_final(
+    watching: Watching, error: Exception, deadline: float | None, was_connected: bool
+) -> None:
+    if deadline is not None and time.monotonic() >= deadline:
+        raise TimeUpError(f"{watching.timeout_seconds:g}") from None
+    if isinstance(error, ConnectionClosed) and error.rcvd and error.rcvd.code == POLICY:
+        raise WatchError(f"{watching.url} refuses: {error.rcvd.reason}") from error
+    if not was_connected:
+        raise WatchError(
+            f"no live service at {watching.url}: start it with make live ({error})"
+        ) from error
+
+
+def _messages(
+    watching: Watching, seq: int | None, deadline: float | None
+) -> Iterator[dict[str, Any]]:
+    """Connect and yield what comes, first the seq that it begins after.
+
+    Raises TimeoutError (an OSError) at the end.
+    """
     headers = {"Authorization": f"Bearer {watching.token}"} if watching.token else {}
     left = OPEN_SECONDS if deadline is None else max(0.001, deadline - time.monotonic())
     with connect(
-        with_since(watching.url, seq),
+        with_query(watching.url, since=seq, symbols=watching.symbols, states=watching.states),
         additional_headers=headers,
         open_timeout=min(left, OPEN_SECONDS),
         close_timeout=1,
         proxy=None,
     ) as socket:
-        yield ""
+        last_seq = socket.response.headers.get("x-last-seq") if socket.response else None
+        start = int(last_seq) if seq is None and last_seq else seq
+        yield {"type": "start", "last_seq": start}
         while True:
             wait = None if deadline is None else max(0.0, deadline - time.monotonic())
-            yield str(socket.recv(timeout=wait))
+            yield json.loads(socket.recv(timeout=wait))
 
 
-def with_since(url: str, seq: int | None) -> str:
-    """Return `url` with its query asking for the signals after `seq`."""
-    if seq is None:
-        return url
+def with_query(url: str, **values: str | int | None) -> str:
+    """Return `url` with these values in its query; None is left as it is."""
     parts = urlsplit(url)
-    query = {**dict(parse_qsl(parts.query)), "since": str(seq)}
-    return urlunsplit(parts._replace(query=urlencode(query)))
+    given = {name: str(value) for name, value in values.items() if value is not None}
+    query = urlencode({**dict(parse_qsl(parts.query)), **given}, safe=",")
+    return urlunsplit(parts._replace(query=query))
 
 
 def _refusal(url: str, error: InvalidURI | InvalidStatus) -> str:

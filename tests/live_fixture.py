@@ -36,6 +36,7 @@ select * from (values
     (date '2025-11-06', timestamp '2025-11-06 09:00', timestamp '2025-11-06 14:30',
         timestamp '2025-11-06 21:00', timestamp '2025-11-06 23:59', false)
 ) as sessions(session_date, pre_open_at, open_at, close_at, post_close_at, is_half_day);
+create table marts.coming_session as select date '2025-11-06' as session_date;
 create table marts.watchlist as
 select * from (values
     (date '2025-11-05', 'AAA', 90.0, 1, 20.0), (date '2025-11-05', 'BRK-B', 80.0, 2, 10.0),
@@ -45,6 +46,11 @@ create table marts.signal_rules as
 select 0.08::double as gap_min, 2.0::double as rvol_min, 0.06::double as base_range_max,
     0.03::double as move_min, 0.012::double as spread_max, 15 as cooldown_min;
 create view marts.signals as select * from raw.signals;
+create table marts.scanner_outcomes as
+select * from (values
+    (date '2025-11-05', 'AAA', true, null, 90.0, null, null),
+    (date '2025-11-05', 'BIG', false, 2, null, 'price and market cap', 'market_cap up to 1.5e9')
+) as outcomes(session_date, symbol, is_watched, failed_step, score, step_name, requirement);
 """
 
 LIVE = """
@@ -68,6 +74,16 @@ select *, spread_est as spread, 'estimated' as spread_source,
     coalesce(move_prev >= 0.03, false) as is_entry,
     case when is_entry then 'RePump' else 'Idle' end as state
 from marts.features_1m;
+create view marts.rule_checks_1m as
+select states.*, checks.*, fails_by / threshold as fails_by_fraction
+from marts.states_1m as states, lateral (
+    select * from (values
+        (1, 'rvol_1m', rvol_1m, '>=', 'rvol_min', 2.0, rvol_1m >= 2.0, true, 2.0 - rvol_1m, null),
+        (2, 'move_prev', move_prev, '>=', 'move_min', 0.03, coalesce(move_prev >= 0.03, false),
+            true, 0.03 - move_prev, case when move_prev is null then 'no bar before' end)
+    ) as rules(ordinal, rule, value, comparison, threshold_name, threshold, passes, is_required,
+        fails_by, null_rule)
+) as checks;
 """
 
 

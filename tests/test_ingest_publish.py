@@ -14,6 +14,7 @@ import duckdb
 import pytest
 from dbt_common.exceptions import DbtRuntimeError
 
+from ingest import copying
 from ingest import publish as publishing
 from ingest.publish import KEPT_VERSIONS, Plugin
 from ingest.settings import ROOT
@@ -253,7 +254,7 @@ def test_failed_copy_leaves_the_last_snapshot(
     warehouse = tmp_path / "warehouse.duckdb"
     change(warehouse, BIG)
     last = publish(warehouse).path
-    monkeypatch.setattr(publishing, "COPY", "raise SystemExit('disk full')")
+    monkeypatch.setattr(copying, "COPY", "raise SystemExit('disk full')")
     with pytest.raises(OSError, match=r"could not be copied.*disk full"):
         publish(warehouse)
     assert (tmp_path / "published/warehouse.duckdb").resolve() == last

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 
-from live.broadcast import Broadcaster, Message
+import pytest
+
+from live.broadcast import WAITING_REPLIES, Broadcaster, FullError, Interest, Message
+from live.messages import Heartbeat
 
 
 async def take(texts: object, count: int) -> list[str]:
@@ -13,11 +16,15 @@ async def take(texts: object, count: int) -> list[str]:
 
 
 def store_of(stored: list[Message], page: int = 2):
-    return lambda seq: [message for message in stored if message[0] > seq][:page]
+    return lambda seq: [message for message in stored if message.seq > seq][:page]
+
+
+def signal(seq: int, symbol: str = "AAA", state: str = "RePump") -> Message:
+    return Message(seq, symbol, state, f"signal {seq}")
 
 
 def numbered(first: int, last: int) -> list[Message]:
-    return [(seq, f"signal {seq}") for seq in range(first, last + 1)]
+    return [signal(seq) for seq in range(first, last + 1)]
 
 
 def test_without_since_only_new_signals_come() -> None:
@@ -25,7 +32,7 @@ def test_without_since_only_new_signals_come() -> None:
         broadcaster = Broadcaster(last_seq=2)
         with broadcaster.subscribe() as subscription:
             texts = broadcaster.texts(subscription, None, store_of(numbered(1, 2)))
-            broadcaster.publish((3, "signal 3"))
+            broadcaster.publish(signal(3))
             return await take(texts, 1)
 
     assert asyncio.run(run()) == ["signal 3"]
@@ -35,13 +42,13 @@ def test_since_replays_then_goes_on_without_duplicate() -> None:
     async def run() -> list[str]:
         broadcaster = Broadcaster(last_seq=4)
         with broadcaster.subscribe() as subscription:
-            broadcaster.publish((5, "signal 5"))  # stored, and published while it replays
+            broadcaster.publish(signal(5))  # stored, and published while it replays
             texts = broadcaster.texts(subscription, 1, store_of(numbered(1, 5)))
             replayed = await take(texts, 4)
-            broadcaster.publish((6, "signal 6"))
+            broadcaster.publish(signal(6))
             return replayed + await take(texts, 1)
 
-    assert asyncio.run(run()) == [text for _, text in numbered(2, 6)]
+    assert asyncio.run(run()) == [message.text for message in numbered(2, 6)]
 
 
 def test_slow_client_is_told_its_gap_then_caught_up() -> None:
@@ -54,12 +61,12 @@ def test_slow_client_is_told_its_gap_then_caught_up() -> None:
                 stored.append(message)
                 broadcaster.publish(message)
             caught_up = await take(texts, 5)
-            broadcaster.publish((5, "signal 5"))
+            broadcaster.publish(signal(5))
             return caught_up + await take(texts, 1)
 
     gap, *rest = asyncio.run(run())
     assert json.loads(gap) == {"type": "gap", "from_seq": 1, "to_seq": 4}
-    assert rest == [text for _, text in numbered(1, 5)]
+    assert rest == [message.text for message in numbered(1, 5)]
 
 
 def test_slow_client_does_not_delay_others() -> None:
@@ -71,7 +78,7 @@ def test_slow_client_does_not_delay_others() -> None:
                 broadcaster.publish(message)
             return await take(texts, 50)
 
-    assert asyncio.run(run()) == [text for _, text in numbered(1, 50)]
+    assert asyncio.run(run()) == [message.text for message in numbered(1, 50)]
 
 
 def test_since_of_the_future_counts_as_now() -> None:
@@ -79,7 +86,7 @@ def test_since_of_the_future_counts_as_now() -> None:
         broadcaster = Broadcaster(last_seq=3)
         with broadcaster.subscribe() as subscription:
             texts = broadcaster.texts(subscription, 99, store_of(numbered(1, 3)))
-            broadcaster.publish((4, "signal 4"))
+            broadcaster.publish(signal(4))
             return await take(texts, 1)
 
     assert asyncio.run(run()) == ["signal 4"]
@@ -93,3 +100,65 @@ def test_client_that_left_is_forgotten() -> None:
         return during, broadcaster.clients
 
     assert asyncio.run(run()) == (1, 0)
+
+
+def test_heartbeat_waits_for_signals_and_tells_them_sent() -> None:
+    async def run() -> list[str]:
+        broadcaster = Broadcaster(last_seq=0)
+        with broadcaster.subscribe(Interest.of(["AAA"], None)) as subscription:
+            texts = broadcaster.texts(subscription, None, store_of([]))
+            broadcaster.beat(Heartbeat("1", 0, "ok"))
+            broadcaster.beat(Heartbeat("2", 0, "ok"))
+            broadcaster.publish(signal(1))
+            broadcaster.publish(signal(2, "BBB"))
+            return await take(texts, 2)
+
+    first, second = asyncio.run(run())
+    assert first == "signal 1"
+    assert json.loads(second) == {"type": "heartbeat", "t": "2", "last_seq": 2, "status": "ok"}
+
+
+def test_answers_go_before_signals_and_are_bounded() -> None:
+    async def run() -> tuple[list[str], list[bool]]:
+        broadcaster = Broadcaster(last_seq=0)
+        with broadcaster.subscribe() as subscription:
+            texts = broadcaster.texts(subscription, None, store_of([]))
+            broadcaster.publish(signal(1))
+            room = [subscription.reply("answer") for _ in range(WAITING_REPLIES + 1)]
+            return await take(texts, WAITING_REPLIES + 1), room
+
+    texts, room = asyncio.run(run())
+    assert texts == ["answer"] * WAITING_REPLIES + ["signal 1"]
+    assert room == [True] * WAITING_REPLIES + [False]
+
+
+def test_unwanted_signals_fill_no_queue() -> None:
+    async def run() -> list[str]:
+        broadcaster = Broadcaster(last_seq=0, queue_size=2)
+        with broadcaster.subscribe(Interest.of(None, ["FirstPump"])) as subscription:
+            texts = broadcaster.texts(subscription, None, store_of([]))
+            for seq in range(1, 10):
+                broadcaster.publish(signal(seq))
+            broadcaster.publish(signal(10, state="FirstPump"))
+            return await take(texts, 1)
+
+    assert asyncio.run(run()) == ["signal 10"]
+
+
+def test_narrowed_interest_counts_for_what_waits() -> None:
+    async def run() -> list[str]:
+        broadcaster = Broadcaster(last_seq=0)
+        with broadcaster.subscribe() as subscription:
+            texts = broadcaster.texts(subscription, None, store_of([]))
+            broadcaster.publish(signal(1))
+            broadcaster.publish(signal(2, "BBB"))
+            subscription.interest = Interest.of(["bbb"], None)
+            return await take(texts, 1)
+
+    assert asyncio.run(run()) == ["signal 2"]
+
+
+def test_one_client_too_many_is_refused() -> None:
+    broadcaster = Broadcaster(last_seq=0, max_clients=1)
+    with broadcaster.subscribe(), pytest.raises(FullError), broadcaster.subscribe():
+        pass

@@ -30,6 +30,10 @@ from tests.stream_fixture import polling, simulated_market
 KEYS = {"fmp_api_key": SecretStr("demo"), "massive_api_key": SecretStr("demo")}
 
 
+def unseen(*_: object, **__: object) -> None:
+    """Look at no answer."""
+
+
 def settings_in(data_dir: Path, **values: object) -> Settings:
     return Settings(data_dir=data_dir, _env_file=None, **values)  # type: ignore[arg-type, call-arg]
 
@@ -45,7 +49,7 @@ def settings_in(data_dir: Path, **values: object) -> Settings:
     ],
 )
 def test_setting_names_the_feed(name: str, kind: type, tmp_path: Path) -> None:
-    feed = chosen_feed(settings_in(tmp_path, live_feed=name, **KEYS), HandClock(OPEN))
+    feed = chosen_feed(settings_in(tmp_path, live_feed=name, **KEYS), HandClock(OPEN), unseen)
     feed.close()
     assert isinstance(feed, kind)
 
@@ -62,7 +66,7 @@ def test_other_feeds_are_refused(name: str, tmp_path: Path) -> None:
 def test_missing_key_is_named(name: str, missing: str, tmp_path: Path) -> None:
     keys = {key: value for key, value in KEYS.items() if key != missing.lower()}
     with pytest.raises(StartError, match=missing):
-        chosen_feed(settings_in(tmp_path, live_feed=name, **keys), HandClock(OPEN))
+        chosen_feed(settings_in(tmp_path, live_feed=name, **keys), HandClock(OPEN), unseen)
 
 
 @pytest.mark.parametrize("name", ["poll", "fmp_stream", "massive", "massive,poll"])
@@ -78,7 +82,7 @@ def test_settings_lead_to_the_market(name: str, tmp_path: Path) -> None:
             massive_calls_per_minute=100,
             **KEYS,
         )
-        with polling(chosen_feed(settings, market.clock), market.clock) as polls:
+        with polling(chosen_feed(settings, market.clock, unseen), market.clock) as polls:
             polls.until(lambda: polls.has_bars_to(OPEN + timedelta(minutes=5)))
             assert polls.feed.provider == FEEDS[name.split(",", maxsplit=1)[0]]
 

@@ -28,7 +28,8 @@ from ingest.simulator.server import SimulatedServer
 from live.__main__ import _serve
 from live.serving import StartError, only_service
 from live.warehouse import SnapshotMissingError
-from tests.live_fixture import publish
+from tests.live_fixture import build, publish
+from tests.live_server import one_break_out, serving, wait_until
 
 
 def free_port() -> int:
@@ -148,6 +149,43 @@ def test_watch_reconnects_and_resumes_by_seq() -> None:
         done = run_live("watch", "--url", url, "--count", "2", "--timeout", "50")
     assert done.returncode == 0
     assert asked[:2] == ["/ws", "/ws?since=7"]
+
+
+HEARTBEAT = '{"type": "heartbeat", "t": "2025-11-05T15:01:00.000Z", "last_seq": %d, "status": "%s"}'
+
+
+def test_watch_resumes_by_the_heartbeat_too() -> None:
+    with server_that([HEARTBEAT % (5, "ok")], [SIGNAL % 6]) as (url, asked):
+        done = run_live("watch", "--url", url, "--count", "1", "--symbols", "AAA,BBB")
+    assert done.returncode == 0
+    assert asked[:2] == ["/ws?symbols=AAA,BBB", "/ws?since=5&symbols=AAA,BBB"]
+
+
+def test_watch_tells_that_the_service_is_degraded() -> None:
+    texts = [HEARTBEAT % (1, "degraded"), HEARTBEAT % (1, "degraded"), SIGNAL % 2]
+    with server_that(texts) as (url, _):
+        done = run_live("watch", "--url", url, "--count", "1")
+    assert done.stdout.count("the service is degraded") == 1
+
+
+def test_watch_that_is_refused_says_why(tmp_path: Path) -> None:
+    settings = build(tmp_path).model_copy(update={"live_max_clients": 5})
+    with serving(settings) as running:
+        done = run_live("watch", "--url", f"{running.ws}?states=Pumped", "--count", "1")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "Pumped" in done.stderr
+
+
+def test_watch_shows_the_token_and_resumes_a_real_service(tmp_path: Path) -> None:
+    secret = {"live_host": "0.0.0.0", "live_token": SecretStr("secret")}
+    with serving(build(tmp_path).model_copy(update=secret)) as running:
+        wait_until(lambda: running.service.monitor.is_open)
+        one_break_out(running)
+        wait_until(lambda: running.service.broadcaster.last_seq == 1)
+        arguments = ("watch", "--url", running.ws, "--since", "0", "--count", "1")
+        assert run_live(*arguments, LIVE_TOKEN="secret").returncode == 0
+        refused = run_live(*arguments, LIVE_TOKEN="wrong")
+    assert (refused.returncode, "set LIVE_TOKEN" in refused.stderr) == (1, True)
 
 
 def test_watch_gives_up_at_its_timeout() -> None:

@@ -83,7 +83,7 @@ def test_signal_is_stored_when_it_is_returned(settings: Settings) -> None:
     with monitoring(settings, feed, clock) as (monitor, warehouse):
         clock.at = at(2, 5)
         (signal,) = monitor.tick()
-        assert warehouse.signals_since(0) == [(1, signal.payload)]
+        assert warehouse.signals_since(0) == [signal.as_message()]
 
 
 def test_forming_bar_is_never_landed(settings: Settings) -> None:
@@ -278,7 +278,7 @@ def test_next_session_starts_with_its_own_day(settings: Settings) -> None:
         sent = run(monitor, clock, next_at + timedelta(minutes=2))
         assert sent == [(2, "AAA", "15:01")]
         assert warehouse.days() == [next_at.date()]
-        assert [seq for seq, _ in warehouse.signals_since(0)] == [1, 2]
+        assert [message.seq for message in warehouse.signals_since(0)] == [1, 2]
 
 
 def test_failure_of_every_symbol_is_one_line_of_the_log(

@@ -6,7 +6,8 @@ import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from live.signals import Entry, Rules, Score, cooldown, make_signal
+from live.messages import Rules
+from live.signals import Entry, Score, cooldown, make_signal
 from tests.live_fixture import DAY
 
 RULES = Rules(0.08, 2.0, 0.012, 15, 0.06, 0.03)
@@ -28,13 +29,13 @@ def payload_of(entry: Entry = ENTRY, score: Score = Score()) -> str:  # noqa: B0
 
 def test_payload_is_the_contracts() -> None:
     assert payload_of() == (
-        '{"t": "2025-11-05T12:34:56.789Z", "session": "RTH", "symbol": "ABCD", '
-        '"state": "RePump", "price": 5.67, "vwap": 5.6, "rvol_1m": 3.2, "base_range_pct": 4.5, '
-        '"spread_pct": 1.1, "move_pct": 3.8, "score": null, "thr": null, '
-        '"rules_used": {"gap_min": 0.08, "rvol_min": 2.0, "spread_max": 0.012, '
-        '"cooldown_min": 15, "base_range_max": 0.06, "move_min": 0.03}, '
-        '"seq": 17, "bar_at": "2025-11-05T12:33:00Z", "spread_source": "estimated", '
-        '"model_run": null}'
+        '{"t":"2025-11-05T12:34:56.789Z","session":"RTH","symbol":"ABCD",'
+        '"state":"RePump","price":5.67,"vwap":5.6,"rvol_1m":3.2,"base_range_pct":4.5,'
+        '"spread_pct":1.1,"move_pct":3.8,"score":null,"thr":null,'
+        '"rules_used":{"gap_min":0.08,"rvol_min":2.0,"spread_max":0.012,'
+        '"cooldown_min":15,"base_range_max":0.06,"move_min":0.03},'
+        '"seq":17,"bar_at":"2025-11-05T12:33:00Z","spread_source":"estimated",'
+        '"model_run":null}'
     )
 
 

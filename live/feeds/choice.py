@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+import requests
 from pydantic import SecretStr
 from pyrate_limiter import Duration
 
@@ -33,26 +34,33 @@ from live.serving import StartError
 CONNECTIONS = 16
 
 
-def chosen_feed(settings: Settings, clock: Clock) -> StandbyFeed | FailoverFeed:
+OnResponse = Callable[..., object]
+"""A `requests` response hook."""
+
+
+def chosen_feed(
+    settings: Settings, clock: Clock, on_response: OnResponse
+) -> StandbyFeed | FailoverFeed:
     """Return the feed of the real market, or of a simulated one behind the same interfaces.
 
-    Raises StartError where its key is missing.
+    `on_response` sees every answer over HTTP. Raises StartError where its key is missing.
     """
     first, *second = [
-        Named(name, _MAKERS[name](settings, clock)) for name in settings.live_feed.split(",")
+        Named(name, _MAKERS[name](settings, clock, on_response))
+        for name in settings.live_feed.split(",")
     ]
     if not second:
         return first.feed
     return FailoverFeed(first, second[0], timedelta(seconds=settings.live_stale_seconds))
 
 
-def _poll(settings: Settings, clock: Clock) -> PollFeed:
-    client = _fmp_client(settings, clock)
+def _poll(settings: Settings, clock: Clock, on_response: OnResponse) -> PollFeed:
+    client = _fmp_client(settings, clock, on_response)
     return PollFeed(client, clock, on_close=client.budget.stop)
 
 
-def _fmp_stream(settings: Settings, clock: Clock) -> FmpStreamFeed:
-    client = _fmp_client(settings, clock)
+def _fmp_stream(settings: Settings, clock: Clock, on_response: OnResponse) -> FmpStreamFeed:
+    client = _fmp_client(settings, clock, on_response)
     dialogue = FmpDialogue(_key(settings.fmp_api_key, "FMP_API_KEY"))
     connection = StreamConnection(settings.fmp_socket_url, dialogue, clock)
     return FmpStreamFeed(
@@ -60,29 +68,35 @@ def _fmp_stream(settings: Settings, clock: Clock) -> FmpStreamFeed:
     )
 
 
-def _massive(settings: Settings, clock: Clock) -> MassiveFeed:
+def _massive(settings: Settings, clock: Clock, on_response: OnResponse) -> MassiveFeed:
     key = _key(settings.massive_api_key, "MASSIVE_API_KEY")
     calls, url = settings.massive_calls_per_minute, settings.massive_base_url
     limits = PlanLimits(calls, Duration.MINUTE, name=f"MASSIVE_CALLS_PER_MINUTE={calls}")
     budget = shared_budget(settings, massive.PROVIDER, limits, clock)
-    client = MassiveClient(url, key, budget, clock, http_session(url, CONNECTIONS))
+    client = MassiveClient(url, key, budget, clock, _session(url, on_response))
     connection = StreamConnection(settings.massive_socket_url, MassiveDialogue(key), clock)
     return MassiveFeed(
         client, connection, clock, has_seconds=settings.live_second_bars, on_close=budget.stop
     )
 
 
-_MAKERS: dict[str, Callable[[Settings, Clock], StandbyFeed]] = {
+_MAKERS: dict[str, Callable[[Settings, Clock, OnResponse], StandbyFeed]] = {
     "poll": _poll,
     "fmp_stream": _fmp_stream,
     "massive": _massive,
 }
 
 
-def _fmp_client(settings: Settings, clock: Clock) -> FmpClient:
+def _fmp_client(settings: Settings, clock: Clock, on_response: OnResponse) -> FmpClient:
     key, url = _key(settings.fmp_api_key, "FMP_API_KEY"), settings.fmp_base_url
     budget = shared_budget(settings, fmp.PROVIDER, PLANS[settings.fmp_plan], clock)
-    return FmpClient(url, key, budget, clock, http_session(url, CONNECTIONS))
+    return FmpClient(url, key, budget, clock, _session(url, on_response))
+
+
+def _session(url: str, on_response: OnResponse) -> requests.Session:
+    session = http_session(url, CONNECTIONS)
+    session.hooks["response"].append(on_response)
+    return session
 
 
 def _key(value: SecretStr | None, name: str) -> str:

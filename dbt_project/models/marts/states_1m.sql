@@ -28,8 +28,8 @@ with_spread as (
 gates as (
     select
         with_spread.*,
-        coalesce(gap >= rules.gap_min or prior_high_gain >= rules.gap_min, false) as is_pumped,
-        coalesce(is_pumped and base_range <= rules.base_range_max, false) as is_base,
+        {{ passes_rule('pumped') }} as is_pumped,
+        is_pumped and {{ passes_rule('base_range') }} as is_base,
         {{ entry_gate() }} as is_entry,
         {{ entry_gate('candidate_') }} as is_candidate,
         case
