@@ -28,7 +28,8 @@ from ingest.warehouse import Landing, open_warehouse
 
 log = structlog.get_logger("ingest")
 
-WORKERS: dict[Plan, int] = {"free": 2, "starter": 4, "premium": 8, "ultimate": 16}
+WORKERS: dict[Plan, int] = {"free": 2, "starter": 8, "premium": 16, "ultimate": 48}
+"""Threads: enough for the plan's pace where an answer takes a second."""
 REMEMBERED = timedelta(days=1)
 """How long what the plan refused is not asked again."""
 
