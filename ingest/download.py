@@ -61,7 +61,8 @@ class _Collector:
             self._summary.notes.append(answer.note)
         if answer.request.outcome == "empty":
             self._summary.empty.append(request.label)
-        self._batch.add(request.table, answer)
+        for landing in (answer, *answer.parts):
+            self._batch.add(request.table, landing)
 
     def _take_failure(self, request: Request, error: ProviderError) -> None:
         if error.request is not None:

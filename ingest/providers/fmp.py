@@ -6,7 +6,7 @@ Source: https://site.financialmodelingprep.com/developer/docs/stable and answers
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -45,6 +45,8 @@ class Answer:
     """Rows that were answered but not asked for (other dates), and left out of `table`."""
     note: str | None = None
     """What a user should know about how it was got."""
+    parts: tuple[Answer, ...] = ()
+    """What it answers for single symbols: each has its own line in raw.fetch_log, of no calls."""
 
 
 class FmpClient:
@@ -79,6 +81,22 @@ class FmpClient:
     ) -> FetchRecord:
         asked_at = self.clock.now()
         return FetchRecord(endpoint, asked_at, symbol, from_date, to_date, json.dumps(params))
+
+    def _part(
+        self, whole: FetchRecord, endpoint: str, symbol: str, params: dict[str, str]
+    ) -> FetchRecord:
+        """Return the line of one symbol whose row came with the request `whole`."""
+        return FetchRecord(
+            endpoint,
+            whole.requested_at,
+            symbol,
+            whole.from_date,
+            whole.to_date,
+            json.dumps({**params, "_from": whole.request_id}),
+            status=whole.status,
+            outcome="ok",
+            row_count=1,
+        )
 
     def screener(self, exchange: str) -> Answer:
         """Return the profiles of all symbols of `exchange` (AMEX, NASDAQ, NYSE), in a few calls.
@@ -133,6 +151,27 @@ class FmpClient:
             last = date.fromisoformat(oldest) - timedelta(days=1)
         record.row_count, record.outcome = len(kept), "ok" if kept else "empty"
         return Answer(fmp_tables.daily_bars(kept, symbol), record, stray)
+
+    def daily_file(self, session_date: date, symbols: Collection[str]) -> Answer:
+        """Return the bars of one session from the file of the whole world, one part a symbol.
+
+        Prices are as traded only where no split came since. A symbol that the file lacks has no
+        part: whether it traded is not known.
+        """
+        params = {"date": str(session_date)}
+        record = self._record("eod_bulk", params, None, session_date, session_date)
+        found = self._transport.get_file("eod-bulk", params, record, symbols)
+        rows = {row["symbol"]: row for row in found if row.get("date") == str(session_date)}
+        record.row_count, record.outcome = len(rows), "ok" if rows else "empty"
+        bars = fmp_tables.market_daily_bars(list(rows.values()))
+        parts = tuple(
+            Answer(
+                bars.slice(index, 1),
+                self._part(record, "bars_1d", symbol, _range(symbol, session_date, session_date)),
+            )
+            for index, symbol in enumerate(rows)
+        )
+        return Answer(bars.slice(0, 0), record, len(found) - len(rows), parts=parts)
 
     def minute_bars(
         self,

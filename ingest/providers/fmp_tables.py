@@ -99,18 +99,23 @@ def dates_of(rows: Rows) -> list[str | None]:
 
 def daily_bars(rows: Rows, symbol: str) -> pa.Table:
     """Return raw.bars_1d rows from `non-split-adjusted`: prices as traded despite their names."""
-    return _daily(rows, symbol, {c: f"adj{c.capitalize()}" for c in PRICES})
+    return _daily(rows, [symbol] * len(rows), {c: f"adj{c.capitalize()}" for c in PRICES})
 
 
 def plain_daily_bars(rows: Rows, symbol: str) -> pa.Table:
     """Return raw.bars_1d rows whose prices have their plain names."""
-    return _daily(rows, symbol, {c: c for c in PRICES})
+    return _daily(rows, [symbol] * len(rows), {c: c for c in PRICES})
 
 
-def _daily(rows: Rows, symbol: str, names: dict[str, str]) -> pa.Table:
+def market_daily_bars(rows: Rows) -> pa.Table:
+    """Return raw.bars_1d rows of many symbols, from `eod-bulk`."""
+    return _daily(rows, [str(row["symbol"]) for row in rows], {c: c for c in PRICES})
+
+
+def _daily(rows: Rows, symbols: list[str], names: dict[str, str]) -> pa.Table:
     return pa.table(
         {
-            "symbol": pa.array([symbol] * len(rows), pa.string()),
+            "symbol": pa.array(symbols, pa.string()),
             "session_date": _dates(rows, "date"),
             **_bars(rows, {**names, "volume": "volume"}),
         }
