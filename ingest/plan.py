@@ -25,12 +25,16 @@ FILE_SYMBOLS = 500
 of 500, and about twice their bytes."""
 MOST_FILES = 3
 """Sessions, the newest ones, that are bought by file."""
+PROFILE_FILE_SYMBOLS = 3000
+"""Profiles from which on, where the screener is refused, the files of the whole world are worth it:
+five calls of 10 MB instead of a minute's calls."""
 SPLIT_CALLS = 6
 ENDING_CALLS = 3
 
 USUAL_BYTES = {
     "screener": 150_000,
     "profile": 1_400,
+    "profile_bulk": 40_000_000,
     "splits_calendar": 12_000,
     "splits": 400,
     "endings": 10_000,

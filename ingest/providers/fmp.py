@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from http import HTTPStatus
 from typing import Any
 
 import pyarrow as pa
@@ -19,8 +21,8 @@ from ingest.budget import CallBudget
 from ingest.calendar import NEW_YORK, known_session
 from ingest.clock import Clock
 from ingest.providers import fmp_tables
-from ingest.providers.errors import FetchRecord, SymbolNotInPlanError
-from ingest.providers.fmp_wire import FMP
+from ingest.providers.errors import BadAnswerError, FetchRecord, SymbolNotInPlanError
+from ingest.providers.fmp_wire import BULK_PAUSE, FMP
 from ingest.providers.refusals import Rows
 from ingest.providers.transport import Transport
 
@@ -82,21 +84,16 @@ class FmpClient:
         asked_at = self.clock.now()
         return FetchRecord(endpoint, asked_at, symbol, from_date, to_date, json.dumps(params))
 
-    def _part(
-        self, whole: FetchRecord, endpoint: str, symbol: str, params: dict[str, str]
-    ) -> FetchRecord:
-        """Return the line of one symbol whose row came with the request `whole`."""
-        return FetchRecord(
-            endpoint,
-            whole.requested_at,
-            symbol,
-            whole.from_date,
-            whole.to_date,
-            json.dumps({**params, "_from": whole.request_id}),
-            status=whole.status,
-            outcome="ok",
-            row_count=1,
-        )
+    def _by_symbol(self, table: pa.Table, record: FetchRecord, endpoint: str) -> Answer:
+        """Return an answer without rows of its own, and a part for each row of `table`."""
+        parts = []
+        for index, symbol in enumerate(table["symbol"].to_pylist()):
+            params = json.dumps({"symbol": symbol, "_from": record.request_id})
+            dates = (record.from_date, record.to_date)
+            part = FetchRecord(endpoint, record.requested_at, symbol, *dates, params)
+            part.status, part.outcome, part.row_count = record.status, "ok", 1
+            parts.append(Answer(table.slice(index, 1), part))
+        return Answer(table.slice(0, 0), record, parts=tuple(parts))
 
     def screener(self, exchange: str) -> Answer:
         """Return the profiles of all symbols of `exchange` (AMEX, NASDAQ, NYSE), in a few calls.
@@ -129,6 +126,30 @@ class FmpClient:
         rows = self._transport.get("profile", params, record)
         table = fmp_tables.profiles(rows, as_of, market_cap="marketCap", exchange="exchange")
         return Answer(table, record)
+
+    def profile_files(self, symbols: AbstractSet[str]) -> Answer:
+        """Return the profiles of `symbols` from the files of the whole world, one part a symbol."""
+        as_of = known_session(self.clock.now())
+        record = self._record("profile_bulk", {}, None, as_of, as_of)
+        rows: dict[Any, dict[str, Any]] = {}
+        for part in range(MOST_PAGES):
+            try:
+                found = self._transport.get_file(
+                    "profile-bulk", {"part": str(part)}, record, symbols
+                )
+            except BadAnswerError:
+                if not part or record.status != HTTPStatus.BAD_REQUEST:
+                    raise
+                break  # how FMP says that the part before was the last one
+            rows |= {row["symbol"]: row for row in found}
+            if len(rows) == len(symbols):
+                break
+            self.budget.sleep(BULK_PAUSE)
+        record.row_count, record.outcome = len(rows), "ok" if rows else "empty"
+        table = fmp_tables.profiles(
+            list(rows.values()), as_of, market_cap="marketCap", exchange="exchange"
+        )
+        return self._by_symbol(table, record, "profile")
 
     def daily_bars(self, symbol: str, from_date: date, to_date: date) -> Answer:
         """Return raw.bars_1d rows, both dates included, prices and volume as traded.
@@ -164,14 +185,7 @@ class FmpClient:
         rows = {row["symbol"]: row for row in found if row.get("date") == str(session_date)}
         record.row_count, record.outcome = len(rows), "ok" if rows else "empty"
         bars = fmp_tables.market_daily_bars(list(rows.values()))
-        parts = tuple(
-            Answer(
-                bars.slice(index, 1),
-                self._part(record, "bars_1d", symbol, _range(symbol, session_date, session_date)),
-            )
-            for index, symbol in enumerate(rows)
-        )
-        return Answer(bars.slice(0, 0), record, len(found) - len(rows), parts=parts)
+        return replace(self._by_symbol(bars, record, "bars_1d"), stray=len(found) - len(rows))
 
     def minute_bars(
         self,

@@ -42,8 +42,14 @@ def _texts(rows: Rows, key: str) -> pa.Array:
 
 
 def _flags(rows: Rows, key: str) -> pa.Array:
-    values = (row.get(key) for row in rows)
-    return pa.array([v if isinstance(v, bool) else None for v in values], pa.bool_())
+    return pa.array([_flag(row.get(key)) for row in rows], pa.bool_())
+
+
+def _flag(value: Any) -> bool | None:
+    """Return a yes or no that may have come as a text, in CSV; None for what is neither."""
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value)
+    return value if isinstance(value, bool) else None
 
 
 def _dates(rows: Rows, key: str) -> pa.Array:
