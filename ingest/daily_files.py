@@ -9,7 +9,9 @@ files, 180 MB and 45 minutes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import date
 from functools import partial
+from itertools import pairwise
 
 from ingest.download import Request
 from ingest.jobs import Job
@@ -36,15 +38,19 @@ def download_daily_files(
     if not sessions:
         return
     split = {symbol for (symbol,) in job.read(SPLIT_SINCE, {"first": sessions[0]})}
-    symbols = {symbol for symbol, first, _ in wanted if first in sessions} - split
+    symbols = {symbol for symbol, first, _ in wanted if first > sessions[0]} - split
     try:
-        for session in sessions:
-            if session != sessions[0]:  # what the file before lacked stays wanted from then on
-                job.tell(f"the next file comes after a pause of {BULK_PAUSE:.0f} s")
-                client.budget.sleep(BULK_PAUSE)
-                symbols = {symbol for symbol, first, _ in read_wanted() if first == session} - split
-            fetch = partial(client.daily_file, session, symbols)
-            request = Request(f"file of {session}", "bars_1d", fetch, "eod_bulk")
-            job.download(client, f"daily bars of {session}", [request])
+        _download(job, client, sessions[0], symbols)
+        for before, session in pairwise(sessions):
+            job.tell(f"the next file comes after a pause of {BULK_PAUSE:.0f} s")
+            client.budget.sleep(BULK_PAUSE)
+            still = {symbol for symbol, first, _ in read_wanted() if before < first <= session}
+            _download(job, client, session, symbols & still)  # what a file lacked stays wanted
     except (NotInPlanError, BadAnswerError) as error:
         job.note(f"daily bars are bought symbol by symbol, as their file failed: {error}")
+
+
+def _download(job: Job, client: FmpClient, session: date, symbols: set[str]) -> None:
+    fetch = partial(client.daily_file, session, symbols)
+    request = Request(f"file of {session}", "bars_1d", fetch, "eod_bulk")
+    job.download(client, f"daily bars of {session}", [request])

@@ -6,10 +6,10 @@ an earlier one brings.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import pairwise
 
 import duckdb
 
@@ -133,7 +133,7 @@ def _daily_calls(connection: duckdb.DuckDBPyConnection, *, has_bulk: bool) -> di
     except duckdb.CatalogException:
         return {}
     files = sessions_by_file(connection, wanted) if has_bulk else []
-    by_file = sum(first in files for _, first, _ in wanted)
+    by_file = sum(first > files[0] for _, first, _ in wanted) if files else 0
     return {"eod_bulk": len(files), "bars_1d": len(wanted) - by_file}
 
 
@@ -150,15 +150,15 @@ def sessions_by_file(
 ) -> list[date]:
     """Return the sessions to buy by file, oldest first: [] where a call a symbol is better.
 
-    The first of them is the one before what is wanted: its volumes are revised overnight.
+    The first of them is the one before what is wanted: its volumes are revised overnight. A range
+    may begin between two sessions, the day after the last one that was bought.
     """
     newest = max((last for _, _, last in wanted), default=date.min)
     rows = connection.execute(RECENT, {"newest": newest, "count": MOST_FILES + 1}).fetchall()
     recent = [session for (session,) in reversed(rows)]
-    starts = Counter(first for _, first, _ in wanted)
-    for index, session in enumerate(recent):
-        if index and starts[session] >= FILE_SYMBOLS:
-            return recent[index - 1 :]
+    for index, (before, session) in enumerate(pairwise(recent)):
+        if sum(before < first <= session for _, first, _ in wanted) >= FILE_SYMBOLS:
+            return recent[index:]
     return []
 
 

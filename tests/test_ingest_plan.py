@@ -84,7 +84,13 @@ def test_views_count_once_the_step_before_is_bought(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("session", "count", "files"),
-    [("2025-08-29", 499, []), ("2025-08-29", 500, [28, 29]), ("2025-08-26", 500, [])],
+    [
+        ("2025-08-29", 499, []),
+        ("2025-08-29", 500, [28, 29]),
+        ("2025-08-25", 500, []),
+        ("2025-08-23", 500, []),
+        ("2025-08-27", 500, [26, 27, 28, 29]),
+    ],
 )
 def test_files_are_for_the_newest_sessions_of_many(
     tmp_path: Path, session: str, count: int, files: list[int]
@@ -94,6 +100,13 @@ def test_files_are_for_the_newest_sessions_of_many(
         land_calendar(connection, SimulatedClock(datetime(2025, 9, 2), 0, 0))
         chosen = sessions_by_file(connection, wanted)
     assert chosen == [date(2025, 8, day) for day in files]
+
+
+def test_range_that_begins_on_a_holiday_is_for_a_file(tmp_path: Path) -> None:
+    wanted = [(str(n), date(2025, 8, 30), date(2025, 9, 2)) for n in range(500)]
+    with open_warehouse(tmp_path / "w.duckdb") as connection:
+        land_calendar(connection, SimulatedClock(datetime(2025, 9, 3), 0, 0))
+        assert sessions_by_file(connection, wanted) == [date(2025, 8, 29), date(2025, 9, 2)]
 
 
 def test_calls_that_files_replace_are_not_counted(tmp_path: Path) -> None:
