@@ -37,6 +37,8 @@ class Request:
     fetch: Callable[[], Answer]
     endpoint: str = ""
     symbol: str | None = None
+    calls: int = 1
+    """How many calls it takes, as a rule: some answers come in pages."""
 
 
 class _Collector:
@@ -117,6 +119,7 @@ def download(
         raise
     except BaseException:
         budget.stop()
+        batch.tell_rest()
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -137,11 +137,11 @@ class Job:
     def _cost(self, budget: CallBudget, requests: Sequence[Request]) -> str:
         with open_warehouse(self.warehouse) as connection:
             usual = usual_bytes(connection, self.provider)
-        sizes = [
-            usual.get(request.endpoint, USUAL_BYTES.get(request.endpoint, 10_000))
+        byte_count = sum(
+            request.calls * usual.get(request.endpoint, USUAL_BYTES.get(request.endpoint, 10_000))
             for request in requests
-        ]
-        return cost_text(len(sizes), sum(sizes), budget.limits)
+        )
+        return cost_text(sum(r.calls for r in requests), byte_count, budget.limits)
 
     def _not_refused(self, budget: CallBudget, requests: Sequence[Request]) -> list[Request]:
         refused = {

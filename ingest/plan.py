@@ -20,6 +20,8 @@ PASSING_SHARE = 0.2
 symbols on 2018-03-27."""
 SCREENER_CALLS = 6
 """Two for each of three exchanges: a page, and the one after it, which is empty."""
+PROFILE_FILES = 5
+"""Four parts, and the one after them, which is refused."""
 FILE_SYMBOLS = 500
 """Symbols that lack a session from which on a file of the whole world is worth it: one call instead
 of 500, and about twice their bytes."""
@@ -34,7 +36,7 @@ ENDING_CALLS = 3
 USUAL_BYTES = {
     "screener": 150_000,
     "profile": 1_400,
-    "profile_bulk": 40_000_000,
+    "profile_bulk": 8_000_000,
     "splits_calendar": 12_000,
     "splits": 400,
     "endings": 10_000,
@@ -194,4 +196,5 @@ def duration_text(minutes: float) -> str:
 def cost_text(calls: int, byte_count: float, limits: PlanLimits) -> str:
     """Return one line on what requests will cost: calls, bytes, time."""
     spent = duration_text(minutes_needed(calls, byte_count, limits))
-    return f"{calls:,} calls, about {byte_count / MB:,.1f} MB, at least {spent} on {limits.name}"
+    counted = f"{calls:,} call{'' if calls == 1 else 's'}"
+    return f"{counted}, about {byte_count / MB:,.1f} MB, at least {spent} on {limits.name}"

@@ -12,7 +12,7 @@ from ingest.clock import Clock
 from ingest.download import Request
 from ingest.endings import end_histories
 from ingest.jobs import Job, JobError, land_missing_calendar
-from ingest.plan import ENDING_CALLS, PROFILE_FILE_SYMBOLS, SCREENER_CALLS
+from ingest.plan import ENDING_CALLS, PROFILE_FILE_SYMBOLS, PROFILE_FILES, SCREENER_CALLS
 from ingest.providers.errors import BadAnswerError, NotInPlanError
 from ingest.providers.fmp import PROVIDER, FmpClient
 from ingest.transaction import interrupts_held, transaction
@@ -121,7 +121,10 @@ def run_profiles(job: Job) -> None:
 def _download_screener(job: Job, client: FmpClient) -> None:
     bought = job.read(SCREENED, {"provider": PROVIDER, "as_of": known_session(job.clock.now())})
     wanted = [exchange for exchange in EXCHANGES if (exchange,) not in bought]
-    requests = [Request(e, "profiles", partial(client.screener, e), "screener") for e in wanted]
+    pages = SCREENER_CALLS // len(EXCHANGES)
+    requests = [
+        Request(e, "profiles", partial(client.screener, e), "screener", calls=pages) for e in wanted
+    ]
     job.download(client, "profiles by exchange", requests)
 
 
@@ -130,11 +133,17 @@ def _download_profile_files(job: Job, client: FmpClient) -> None:
     symbols = set(_profiles_left(job))
     if len(symbols) < PROFILE_FILE_SYMBOLS:
         return
-    fetch = partial(client.profile_files, symbols)
+    request = Request(
+        "files of profiles",
+        "profiles",
+        partial(client.profile_files, symbols),
+        "profile_bulk",
+        calls=PROFILE_FILES,
+    )
     try:
-        job.download(client, "profiles", [Request("files", "profiles", fetch, "profile_bulk")])
+        job.download(client, "profiles", [request])
     except (NotInPlanError, BadAnswerError) as error:
-        job.note(f"files of profiles failed: {error}")
+        job.note(f"the files of profiles failed: {error}")
 
 
 def _download_profiles(job: Job, client: FmpClient) -> None:
