@@ -14,6 +14,7 @@ from itertools import pairwise
 import duckdb
 
 from ingest.budget import MB, PlanLimits
+from ingest.providers.fmp_wire import BULK_PAUSE
 
 PASSING_SHARE = 0.2
 """Of listed common stocks, those within the scanner's price and market cap. Source: 1,419 of 7,214
@@ -47,6 +48,8 @@ USUAL_BYTES = {
 """Of one packed answer, where the ledger has none yet."""
 
 
+BULK_ENDPOINTS = ("eod_bulk", "profile_bulk")
+
 DailyRange = tuple[str, date, date]
 """Symbol, first and last session wanted."""
 
@@ -69,6 +72,12 @@ class Step:
     def byte_count(self) -> float:
         """Bytes of all calls."""
         return self.calls * self.bytes_a_call
+
+    def minutes(self, limits: PlanLimits) -> float:
+        """Return the minutes that the plan's pace takes, and the pauses between bulk files."""
+        pauses = max(self.calls - 1, 0) if self.endpoint in BULK_ENDPOINTS else 0
+        pace = minutes_needed(self.calls, self.byte_count, limits)
+        return max(pace, pauses * BULK_PAUSE / 60)
 
 
 @dataclass(frozen=True)

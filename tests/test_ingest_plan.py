@@ -49,6 +49,10 @@ def test_time_is_the_pace_of_the_plan(plan: str, calls: int, minutes: float) -> 
     assert minutes_needed(calls, 0, PLANS[plan]) == minutes
 
 
+def test_files_take_their_pauses() -> None:
+    assert Step("eod_bulk", 3, 2e6).minutes(PLANS["ultimate"]) == 1
+
+
 def test_bytes_beyond_the_plan_wait_for_their_window() -> None:
     assert minutes_needed(1, 25_000_000_000, PLANS["starter"]) == 30 * 24 * 60
 
