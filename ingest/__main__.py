@@ -122,14 +122,14 @@ def show_plan(
         clock, limits = parse_clock(settings.simulated_clock), PLANS[settings.fmp_plan]
         scan = plan.Scan(symbols, sessions, watchlist)
         has_screener = settings.fmp_plan != "free"
+        find_steps = partial(plan.scan_steps, has_screener=has_screener, has_bulk=limits.has_bulk)
         if anew or not settings.warehouse_path.exists():
-            steps, used = plan.scan_steps(scan, has_screener=has_screener, usual={}), 0
+            steps, used = find_steps(scan, usual={}), 0
         else:
             with open_warehouse(settings.warehouse_path) as connection:
                 known = reference.listed_symbols(connection) or symbols
                 scan = plan.Scan(known, sessions, watchlist)
-                usual = plan.usual_bytes(connection, PROVIDER)
-                steps = plan.scan_steps(scan, has_screener=has_screener, usual=usual)
+                steps = find_steps(scan, usual=plan.usual_bytes(connection, PROVIDER))
                 left = reference.calls_left(connection, clock) | splits.calls_left(
                     connection, clock
                 )

@@ -10,6 +10,8 @@ from typing import Any
 import duckdb
 
 from ingest.answered import unanswered_days, unanswered_sessions
+from ingest.budget import PLANS
+from ingest.daily_files import download_daily_files
 from ingest.download import Request
 from ingest.jobs import Job, JobError
 from ingest.providers.fmp import Answer
@@ -23,10 +25,14 @@ revised within 7 minutes."""
 
 def run_daily(job: Job) -> None:
     """Land the daily bars that marts.daily_requests lists, and the latest ones before once more."""
-    wanted = requested(
-        job, "select symbol, from_date, to_date from marts.daily_requests order by symbol"
+    read_wanted = partial(
+        requested,
+        job,
+        "select symbol, from_date, to_date from marts.daily_requests order by symbol",
     )
-    download_daily(job, "daily bars", wanted)
+    if job.source is None and PLANS[job.plan].has_bulk:
+        download_daily_files(job, job.client(), read_wanted)
+    download_daily(job, "daily bars", read_wanted())
 
 
 def download_daily(job: Job, title: str, wanted: Sequence[tuple[str, date, date]]) -> None:

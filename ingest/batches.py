@@ -188,11 +188,15 @@ class Batch:
         try:
             self.land()
         except BaseException:
-            if self._answers:
-                self._summary.notes.append(
-                    f"the last {len(self._answers)} answers did not land: they will be bought again"
-                )
+            self.tell_rest()
             raise
+
+    def tell_rest(self) -> None:
+        """Say at the end of the job which answers did not land."""
+        if self._answers:
+            self._summary.notes.append(
+                f"the last {len(self._answers)} answers did not land: they will be bought again"
+            )
 
     def land(self) -> None:
         """Land all answers in the warehouse, waiting while another process has it open."""

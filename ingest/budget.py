@@ -41,13 +41,15 @@ class PlanLimits:
     """The setting that chose it, for messages."""
     per_second: int | None = None
     """A second limit, of calls in any second."""
+    has_bulk: bool = False
+    """Whether files of the whole world come with the plan."""
 
 
 PLANS: dict[Plan, PlanLimits] = {
     "free": PlanLimits(250, Duration.DAY, 500 * MB, "FMP_PLAN=free"),
     "starter": PlanLimits(300, Duration.MINUTE, 20_000 * MB, "FMP_PLAN=starter"),
     "premium": PlanLimits(750, Duration.MINUTE, 50_000 * MB, "FMP_PLAN=premium"),
-    "ultimate": PlanLimits(3000, Duration.MINUTE, 150_000 * MB, "FMP_PLAN=ultimate"),
+    "ultimate": PlanLimits(3000, Duration.MINUTE, 150_000 * MB, "FMP_PLAN=ultimate", has_bulk=True),
 }
 
 

@@ -37,6 +37,8 @@ class Request:
     fetch: Callable[[], Answer]
     endpoint: str = ""
     symbol: str | None = None
+    calls: int = 1
+    """How many calls it takes, as a rule: some answers come in pages."""
 
 
 class _Collector:
@@ -61,7 +63,8 @@ class _Collector:
             self._summary.notes.append(answer.note)
         if answer.request.outcome == "empty":
             self._summary.empty.append(request.label)
-        self._batch.add(request.table, answer)
+        for landing in (answer, *answer.parts):
+            self._batch.add(request.table, landing)
 
     def _take_failure(self, request: Request, error: ProviderError) -> None:
         if error.request is not None:
@@ -116,6 +119,7 @@ def download(
         raise
     except BaseException:
         budget.stop()
+        batch.tell_rest()
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

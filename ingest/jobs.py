@@ -28,7 +28,8 @@ from ingest.warehouse import Landing, open_warehouse
 
 log = structlog.get_logger("ingest")
 
-WORKERS: dict[Plan, int] = {"free": 2, "starter": 4, "premium": 8, "ultimate": 16}
+WORKERS: dict[Plan, int] = {"free": 2, "starter": 8, "premium": 16, "ultimate": 48}
+"""Threads: enough for the plan's pace where an answer takes a second."""
 REMEMBERED = timedelta(days=1)
 """How long what the plan refused is not asked again."""
 
@@ -136,11 +137,11 @@ class Job:
     def _cost(self, budget: CallBudget, requests: Sequence[Request]) -> str:
         with open_warehouse(self.warehouse) as connection:
             usual = usual_bytes(connection, self.provider)
-        sizes = [
-            usual.get(request.endpoint, USUAL_BYTES.get(request.endpoint, 10_000))
+        byte_count = sum(
+            request.calls * usual.get(request.endpoint, USUAL_BYTES.get(request.endpoint, 10_000))
             for request in requests
-        ]
-        return cost_text(len(sizes), sum(sizes), budget.limits)
+        )
+        return cost_text(sum(r.calls for r in requests), byte_count, budget.limits)
 
     def _not_refused(self, budget: CallBudget, requests: Sequence[Request]) -> list[Request]:
         refused = {

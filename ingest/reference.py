@@ -6,13 +6,14 @@ from functools import partial
 
 import duckdb
 
+from ingest.budget import PLANS
 from ingest.calendar import known_session, land_calendar
 from ingest.clock import Clock
 from ingest.download import Request
 from ingest.endings import end_histories
 from ingest.jobs import Job, JobError, land_missing_calendar
-from ingest.plan import ENDING_CALLS, SCREENER_CALLS
-from ingest.providers.errors import NotInPlanError
+from ingest.plan import ENDING_CALLS, PROFILE_FILE_SYMBOLS, PROFILE_FILES, SCREENER_CALLS
+from ingest.providers.errors import BadAnswerError, NotInPlanError
 from ingest.providers.fmp import PROVIDER, FmpClient
 from ingest.transaction import interrupts_held, transaction
 from ingest.universe import MasterFileError, listings_table, merge_masters, read_master
@@ -105,12 +106,14 @@ def _universe_from_screener(job: Job) -> None:
 
 
 def run_profiles(job: Job) -> None:
-    """Land the profiles as of the latest session: by exchange, or by symbol in smaller plans."""
+    """Land the profiles as of the latest session: by exchange, or else by file or by symbol."""
     client = job.client()
     try:
         _download_screener(job, client)
     except NotInPlanError as error:
         job.note(f"profiles are bought symbol by symbol, as the screener is refused: {error}")
+        if PLANS[job.plan].has_bulk:
+            _download_profile_files(job, client)
         _download_profiles(job, client)
     end_histories(job, client)
 
@@ -118,29 +121,57 @@ def run_profiles(job: Job) -> None:
 def _download_screener(job: Job, client: FmpClient) -> None:
     bought = job.read(SCREENED, {"provider": PROVIDER, "as_of": known_session(job.clock.now())})
     wanted = [exchange for exchange in EXCHANGES if (exchange,) not in bought]
-    requests = [Request(e, "profiles", partial(client.screener, e), "screener") for e in wanted]
+    pages = SCREENER_CALLS // len(EXCHANGES)
+    requests = [
+        Request(e, "profiles", partial(client.screener, e), "screener", calls=pages) for e in wanted
+    ]
     job.download(client, "profiles by exchange", requests)
 
 
-def _download_profiles(job: Job, client: FmpClient) -> None:
-    symbols = job.read(
-        f"""
-        select symbol
-        from ({LISTED})
-        where
-            symbol not in (
-                select symbol from raw.fetch_log
-                where
-                    endpoint = 'profile'
-                    and outcome in ('ok', 'empty')
-                    and provider = $provider
-                    and from_date = $as_of
-            )
-        order by symbol
-        """,
-        {"provider": PROVIDER, "as_of": known_session(job.clock.now())},
+def _download_profile_files(job: Job, client: FmpClient) -> None:
+    """Land what the files of the whole world have of many profiles; the rest stays wanted."""
+    symbols = set(_profiles_left(job))
+    if len(symbols) < PROFILE_FILE_SYMBOLS:
+        return
+    request = Request(
+        "files of profiles",
+        "profiles",
+        partial(client.profile_files, symbols),
+        "profile_bulk",
+        calls=PROFILE_FILES,
     )
+    try:
+        job.download(client, "profiles", [request])
+    except (NotInPlanError, BadAnswerError) as error:
+        job.note(f"the files of profiles failed: {error}")
+
+
+def _download_profiles(job: Job, client: FmpClient) -> None:
     requests = [
-        Request(s, "profiles", partial(client.profile, s), "profile", s) for (s,) in symbols
+        Request(s, "profiles", partial(client.profile, s), "profile", s)
+        for s in _profiles_left(job)
     ]
-    job.download(client, "profiles", requests)
+    job.download(client, "profiles by symbol", requests)
+
+
+def _profiles_left(job: Job) -> list[str]:
+    return [
+        symbol
+        for (symbol,) in job.read(
+            f"""
+            select symbol
+            from ({LISTED})
+            where
+                symbol not in (
+                    select symbol from raw.fetch_log
+                    where
+                        endpoint = 'profile'
+                        and outcome in ('ok', 'empty')
+                        and provider = $provider
+                        and from_date = $as_of
+                )
+            order by symbol
+            """,
+            {"provider": PROVIDER, "as_of": known_session(job.clock.now())},
+        )
+    ]

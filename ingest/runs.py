@@ -23,11 +23,12 @@ from ingest.clock import parse_clock
 from ingest.logs import LOG_NAME, close_log, open_log, redacted, traceback_text
 from ingest.providers.alpha_vantage import AlphaVantageClient
 from ingest.providers.errors import ProviderError
-from ingest.providers.fmp import FmpClient
+from ingest.providers.fmp import PROVIDER, FmpClient
 from ingest.providers.massive import MassiveClient
 from ingest.report import bars_of_progress, print_summary
 from ingest.settings import DEMO_MARK, Settings
 from ingest.spending import SpendingError
+from ingest.turns import only_buyer
 from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError
 
 console = Console()
@@ -101,25 +102,36 @@ def refuse_demo(settings: Settings) -> None:
 def run_job(
     run: Callable[[jobs.Job], None], make_source: Callable[[Settings], jobs.Source | None]
 ) -> None:
-    """Run a job with progress, a log, and its summary at the end."""
+    """Run a job with progress, a log, and its summary at the end, one at a time for a provider."""
     summary = Summary()
     with told_in_one_line(summary):
         settings = Settings()
         refuse_demo(settings)
         clock = parse_clock(settings.simulated_clock)
-        with logged(settings), bars_of_progress(console) as track:
+        source = make_source(settings)
+        provider = source.provider if source else PROVIDER
+        with (
+            logged(settings),
+            only_buyer(settings.data_dir, provider, tell),
+            bars_of_progress(console) as track,
+        ):
             job = jobs.Job(
                 data_dir=settings.data_dir,
                 warehouse=settings.warehouse_path,
                 clock=clock,
                 plan=settings.fmp_plan,
                 make_client=lambda budget: fmp_client(settings, budget),
-                source=make_source(settings),
+                source=source,
                 track=track,
-                tell=lambda line: console.print(line, highlight=False, soft_wrap=True),
+                tell=tell,
                 summary=summary,
             )
             run(job)
+
+
+def tell(line: str) -> None:
+    """Show a line while a job runs."""
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -34,7 +34,7 @@ LAST_SUCCESS = """
 select
     provider || ' ' || endpoint as request,
     endpoint,
-    count(*) as requests,
+    count(*) filter (attempts > 0) as requests,
     count(*) filter (outcome = 'error') as failed,
     strftime(max(requested_at) filter (outcome in ('ok', 'empty')), '%Y-%m-%d %H:%M') as last_ok
 from raw.fetch_log

@@ -28,11 +28,12 @@ def print_plan(
     for name in ("calls", "MB", "time"):
         table.add_column(name, justify="right")
     calls, byte_count = sum(s.calls for s in steps), sum(s.byte_count for s in steps)
-    rows = [(s.endpoint, s.calls, s.byte_count, s.is_estimated) for s in steps]
-    for name, count, size, is_estimated in [*rows, ("in all", calls, byte_count, False)]:
-        about = "~" if is_estimated else ""
-        spent = duration_text(minutes_needed(count, size, limits)) if count else "-"
-        table.add_row(name, f"{about}{count:,}", f"{size / MB:,.1f}", spent)
+    for step in steps:
+        count = f"{'~' if step.is_estimated else ''}{step.calls:,}"
+        spent = duration_text(step.minutes(limits)) if step.calls else "-"
+        table.add_row(step.endpoint, count, f"{step.byte_count / MB:,.1f}", spent)
+    minutes = max(minutes_needed(calls, byte_count, limits), sum(s.minutes(limits) for s in steps))
+    table.add_row("in all", f"{calls:,}", f"{byte_count / MB:,.1f}", duration_text(minutes))
     console.print(table)
     plain = scan.plain_calls
     ratio = f" = 1/{plain / calls:,.0f}" if calls else ""

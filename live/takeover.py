@@ -17,7 +17,7 @@ from live.serving import StartError, only_service
 MADE = (
     "warehouse.duckdb*", "live.duckdb*", "live_sql", "published", "dbt_live", "models",
     "model_lgbm_*.bin", "watchlist.json", "offline_features.parquet", "symbol_stats.json",
-    "budget_*.sqlite*",
+    "budget_*.sqlite*", "buyer_*.lock",
 )  # fmt: skip
 """What the commands write into a data folder; nothing else in it is a demo's to delete."""
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from ingest import bars
 from ingest.clock import SimulatedClock
 from ingest.simulator.server import SimulatedServer
 from ingest.warehouse import DatabaseUnusableError, open_warehouse
-from tests.ingest_jobs import MARKET, START, live_symbols, rows_of, want_daily
+from tests.ingest_jobs import MARKET, START, job_of, live_symbols, rows_of, want_daily
 
 CLOCK = SimulatedClock.starting(START, 60)
 
@@ -66,6 +67,19 @@ def test_full_disk_is_told_and_leaves_the_last_good_state(
     assert rows_of(warehouse, "select count(*) from raw.bars_1d") == [(0,)]
     assert run_daily(server, tmp_path)[0] == 0
     assert rows_of(warehouse, "select count(*) from raw.bars_1d") == [(40,)]
+
+
+def test_answers_that_did_not_land_are_told(server: SimulatedServer, tmp_path: Path) -> None:
+    job = job_of(server, CLOCK, tmp_path)
+    want_daily(job.warehouse, *live_symbols(8))
+    job.track = lambda *_: lambda: spoil(job.warehouse)  # once an answer has come
+    with pytest.raises(DatabaseUnusableError):
+        bars.run_daily(job)
+    assert "the last 8 answers did not land: they will be bought again" in job.summary.notes
+
+
+def spoil(file: Path) -> None:
+    file.write_text("no database any more")
 
 
 def test_path_that_is_no_folder_is_told(server: SimulatedServer, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -332,3 +333,24 @@ def test_interrupted_job_lands_what_it_has(
     assert told.rstrip().endswith("Stopped. Run it again to go on.")
     landed = rows_of(warehouse, "select count(*) from raw.fetch_log")
     assert landed[0][0] == len(server.requests) < 40
+
+
+def test_refused_screener_is_replaced_by_the_files_of_profiles(
+    clock: SimulatedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference, "PROFILE_FILE_SYMBOLS", 3)
+    lines = "\n".join(f"{symbol}\tName" for symbol in [*live_symbols(5), "NOSUCH"])
+    found, calls = {}, {}
+    for name in ("ultimate", "premium"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "NYSE.txt").write_text(f"Symbol\tDescription\n{lines}\n")
+        plan = find_plan(name)
+        plan = replace(plan, endpoints=plan.endpoints - {"company-screener"})
+        with SimulatedServer(MARKET, clock, plan=plan) as server:
+            job = job_of(server, clock, tmp_path / name, plan=name)
+            reference.run_universe(job)
+            reference.run_profiles(job)
+            calls[name] = Counter(asked.path.removeprefix("/stable/") for asked in server.requests)
+        found[name] = rows_of(job.warehouse, "select * exclude (landed_at) from raw.profiles")
+    assert (calls["premium"]["profile"], calls["ultimate"]["profile"]) == (6, 1)
+    assert sorted(found["ultimate"]) == sorted(found["premium"])

@@ -29,6 +29,12 @@ def test_interrupt_takes_effect_after_the_commit(connection: duckdb.DuckDBPyConn
     assert len(numbers(connection)) == 1999
 
 
+def test_interrupt_outlives_an_error() -> None:
+    with pytest.raises(KeyboardInterrupt), interrupts_held():
+        signal.raise_signal(signal.SIGINT)
+        raise duckdb.IOException("another process holds the lock")
+
+
 def test_error_undoes_the_block_and_is_told(connection: duckdb.DuckDBPyConnection) -> None:
     with pytest.raises(duckdb.CatalogException, match="nowhere"), transaction(connection):
         connection.execute("insert into numbers values (1)")

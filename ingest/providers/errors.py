@@ -56,6 +56,12 @@ class LimitReachedError(ProviderError):
     stops_the_job = True
 
 
+class ThrottledError(ProviderError):
+    """The provider wants a pause between two calls of this endpoint; others are not concerned."""
+
+    retries = True
+
+
 class NotInPlanError(ProviderError):
     """The endpoint is not part of the plan."""
 

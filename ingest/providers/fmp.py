@@ -6,9 +6,11 @@ Source: https://site.financialmodelingprep.com/developer/docs/stable and answers
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from http import HTTPStatus
 from typing import Any
 
 import pyarrow as pa
@@ -19,8 +21,8 @@ from ingest.budget import CallBudget
 from ingest.calendar import NEW_YORK, known_session
 from ingest.clock import Clock
 from ingest.providers import fmp_tables
-from ingest.providers.errors import FetchRecord, SymbolNotInPlanError
-from ingest.providers.fmp_wire import FMP
+from ingest.providers.errors import BadAnswerError, FetchRecord, SymbolNotInPlanError
+from ingest.providers.fmp_wire import BULK_PAUSE, FMP
 from ingest.providers.refusals import Rows
 from ingest.providers.transport import Transport
 
@@ -45,6 +47,8 @@ class Answer:
     """Rows that were answered but not asked for (other dates), and left out of `table`."""
     note: str | None = None
     """What a user should know about how it was got."""
+    parts: tuple[Answer, ...] = ()
+    """What it answers for single symbols: each has its own line in raw.fetch_log, of no calls."""
 
 
 class FmpClient:
@@ -80,6 +84,17 @@ class FmpClient:
         asked_at = self.clock.now()
         return FetchRecord(endpoint, asked_at, symbol, from_date, to_date, json.dumps(params))
 
+    def _by_symbol(self, table: pa.Table, record: FetchRecord, endpoint: str) -> Answer:
+        """Return an answer without rows of its own, and a part for each row of `table`."""
+        parts = []
+        for index, symbol in enumerate(table["symbol"].to_pylist()):
+            params = json.dumps({"symbol": symbol, "_from": record.request_id})
+            dates = (record.from_date, record.to_date)
+            part = FetchRecord(endpoint, record.requested_at, symbol, *dates, params)
+            part.status, part.outcome, part.row_count = record.status, "ok", 1
+            parts.append(Answer(table.slice(index, 1), part))
+        return Answer(table.slice(0, 0), record, parts=tuple(parts))
+
     def screener(self, exchange: str) -> Answer:
         """Return the profiles of all symbols of `exchange` (AMEX, NASDAQ, NYSE), in a few calls.
 
@@ -112,6 +127,30 @@ class FmpClient:
         table = fmp_tables.profiles(rows, as_of, market_cap="marketCap", exchange="exchange")
         return Answer(table, record)
 
+    def profile_files(self, symbols: AbstractSet[str]) -> Answer:
+        """Return the profiles of `symbols` from the files of the whole world, one part a symbol."""
+        as_of = known_session(self.clock.now())
+        record = self._record("profile_bulk", {}, None, as_of, as_of)
+        rows: dict[Any, dict[str, Any]] = {}
+        for part in range(MOST_PAGES):
+            try:
+                found = self._transport.get_file(
+                    "profile-bulk", {"part": str(part)}, record, symbols
+                )
+            except BadAnswerError:
+                if not part or record.status != HTTPStatus.BAD_REQUEST:
+                    raise
+                break  # how FMP says that the part before was the last one
+            rows |= {row["symbol"]: row for row in found}
+            if len(rows) == len(symbols):
+                break
+            self.budget.sleep(BULK_PAUSE)
+        record.row_count, record.outcome = len(rows), "ok" if rows else "empty"
+        table = fmp_tables.profiles(
+            list(rows.values()), as_of, market_cap="marketCap", exchange="exchange"
+        )
+        return self._by_symbol(table, record, "profile")
+
     def daily_bars(self, symbol: str, from_date: date, to_date: date) -> Answer:
         """Return raw.bars_1d rows, both dates included, prices and volume as traded.
 
@@ -133,6 +172,20 @@ class FmpClient:
             last = date.fromisoformat(oldest) - timedelta(days=1)
         record.row_count, record.outcome = len(kept), "ok" if kept else "empty"
         return Answer(fmp_tables.daily_bars(kept, symbol), record, stray)
+
+    def daily_file(self, session_date: date, symbols: Collection[str]) -> Answer:
+        """Return the bars of one session from the file of the whole world, one part a symbol.
+
+        Prices are as traded only where no split came since. A symbol that the file lacks has no
+        part: whether it traded is not known.
+        """
+        params = {"date": str(session_date)}
+        record = self._record("eod_bulk", params, None, session_date, session_date)
+        found = self._transport.get_file("eod-bulk", params, record, symbols)
+        rows = {row["symbol"]: row for row in found if row.get("date") == str(session_date)}
+        record.row_count, record.outcome = len(rows), "ok" if rows else "empty"
+        bars = fmp_tables.market_daily_bars(list(rows.values()))
+        return replace(self._by_symbol(bars, record, "bars_1d"), stray=len(found) - len(rows))
 
     def minute_bars(
         self,

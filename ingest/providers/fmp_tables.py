@@ -42,8 +42,14 @@ def _texts(rows: Rows, key: str) -> pa.Array:
 
 
 def _flags(rows: Rows, key: str) -> pa.Array:
-    values = (row.get(key) for row in rows)
-    return pa.array([v if isinstance(v, bool) else None for v in values], pa.bool_())
+    return pa.array([_flag(row.get(key)) for row in rows], pa.bool_())
+
+
+def _flag(value: Any) -> bool | None:
+    """Return a yes or no that may have come as a text, in CSV; None for what is neither."""
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value)
+    return value if isinstance(value, bool) else None
 
 
 def _dates(rows: Rows, key: str) -> pa.Array:
@@ -99,18 +105,23 @@ def dates_of(rows: Rows) -> list[str | None]:
 
 def daily_bars(rows: Rows, symbol: str) -> pa.Table:
     """Return raw.bars_1d rows from `non-split-adjusted`: prices as traded despite their names."""
-    return _daily(rows, symbol, {c: f"adj{c.capitalize()}" for c in PRICES})
+    return _daily(rows, [symbol] * len(rows), {c: f"adj{c.capitalize()}" for c in PRICES})
 
 
 def plain_daily_bars(rows: Rows, symbol: str) -> pa.Table:
     """Return raw.bars_1d rows whose prices have their plain names."""
-    return _daily(rows, symbol, {c: c for c in PRICES})
+    return _daily(rows, [symbol] * len(rows), {c: c for c in PRICES})
 
 
-def _daily(rows: Rows, symbol: str, names: dict[str, str]) -> pa.Table:
+def market_daily_bars(rows: Rows) -> pa.Table:
+    """Return raw.bars_1d rows of many symbols, from `eod-bulk`."""
+    return _daily(rows, [str(row["symbol"]) for row in rows], {c: c for c in PRICES})
+
+
+def _daily(rows: Rows, symbols: list[str], names: dict[str, str]) -> pa.Table:
     return pa.table(
         {
-            "symbol": pa.array([symbol] * len(rows), pa.string()),
+            "symbol": pa.array(symbols, pa.string()),
             "session_date": _dates(rows, "date"),
             **_bars(rows, {**names, "volume": "volume"}),
         }

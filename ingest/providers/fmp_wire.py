@@ -9,11 +9,14 @@ from ingest.providers.errors import (
     LimitReachedError,
     NotInPlanError,
     SymbolNotInPlanError,
+    ThrottledError,
     WrongKeyError,
 )
 from ingest.providers.refusals import OUTAGES, Refusal
 from ingest.providers.transport import Wire
 
+BULK_PAUSE = 30.0
+"""Seconds between two bulk files. FMP does not say how long; clients get on with two a minute."""
 CHECK_KEY = "Check FMP_API_KEY in .env"
 
 FMP = Wire(
@@ -31,6 +34,13 @@ FMP = Wire(
             LimitReachedError,
             "the plan's 30-day bandwidth is used up: {said}",
             words=("Bandwidth Lim",),
+        ),
+        Refusal(
+            ThrottledError,
+            "{where}: FMP wants a longer pause between bulk files: {said}",
+            words=("This is a bulk endpoint",),
+            retries=True,
+            pause=BULK_PAUSE,
         ),
         Refusal(
             LimitReachedError,

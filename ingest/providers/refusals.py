@@ -47,6 +47,8 @@ class Refusal:
     statuses: range = range(0)
     words: tuple[str, ...] = ()
     retries: bool = False
+    pause: float | None = None
+    """Seconds, by the market's clock, to wait where the answer does not say how long."""
 
 
 OUTAGES = (
@@ -87,7 +89,8 @@ def read_rows(
             )
         )
         error.retries = case.retries
-        error.retry_after = _retry_after(reply.headers)
+        asked = _retry_after(reply.headers)
+        error.retry_after = case.pause if asked is None else asked
         raise error
     rows = find_rows(answer)
     if rows is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -18,6 +18,7 @@ from tenacity.wait import wait_random_exponential
 
 from ingest.budget import CallBudget
 from ingest.clock import Clock
+from ingest.providers.bulk_files import file_rows
 from ingest.providers.errors import (
     FetchRecord,
     LimitReachedError,
@@ -35,6 +36,9 @@ TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and between two bytes: cold endpoints were measured at 37 seconds."""
 LONGEST_PAUSE = 90.0
 """Seconds, by the clock, that are waited for a limit per minute to lift."""
+
+Reader = Callable[[Reply, Iterable[bytes], str], Rows]
+"""Given an answer without its body, the body in pieces, and what to call the request: its rows."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,34 @@ class Transport:
 
         Raises a ProviderError whose `request` is `record`.
         """
+        return self._retried(path, params, record, self._read_rows)
+
+    def get_file(
+        self,
+        path: str,
+        params: Mapping[str, str],
+        record: FetchRecord,
+        symbols: Collection[str],
+    ) -> Rows:
+        """Return the rows of a bulk file that are of `symbols`, their values as texts.
+
+        The file is read as it comes, so it may be of any size. Raises as `get` does.
+        """
+
+        def read(reply: Reply, chunks: Iterable[bytes], where: str) -> Rows:
+            rows = file_rows(reply, chunks, symbols)
+            return self._read_rows(rows, (), where) if isinstance(rows, Reply) else rows
+
+        return self._retried(path, params, record, read)
+
+    def _read_rows(self, reply: Reply, chunks: Iterable[bytes], where: str) -> Rows:
+        wire = self.wire
+        whole = replace(reply, body=reply.body + b"".join(chunks))
+        return read_rows(whole, where, wire.provider, wire.refusals, wire.find_rows)
+
+    def _retried(
+        self, path: str, params: Mapping[str, str], record: FetchRecord, read: Reader
+    ) -> Rows:
         retrying = Retrying(
             retry=retry_if_exception(_may_pass),
             stop=stop_after_attempt(ATTEMPTS),
@@ -93,7 +125,7 @@ class Transport:
         )
         started = time.perf_counter()
         try:
-            rows: Rows = retrying(self._try_once, path, params, record)
+            rows: Rows = retrying(self._try_once, path, params, record, read)
         except ProviderError as error:
             record.outcome = "error"
             if isinstance(error, NotInPlanError | SymbolNotInPlanError):
@@ -113,21 +145,22 @@ class Transport:
             {**json.loads(params), "_refused": what, "_plan": self.budget.limits.name}
         )
 
-    def _try_once(self, path: str, params: Mapping[str, str], record: FetchRecord) -> Rows:
+    def _try_once(
+        self, path: str, params: Mapping[str, str], record: FetchRecord, read: Reader
+    ) -> Rows:
         self.budget.acquire()
         record.attempts += 1
         record.status = None
+        received = record.byte_count
         where = f"{path} {dict(params)}".lstrip()
         try:
-            reply = self._fetch(path, params)
+            with self._asked(path, params) as response:
+                record.status = response.status_code
+                reply = Reply(response.status_code, response.headers, b"")
+                return read(reply, _counted(response, record), where)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            record.status = None
             raise UnreachableError(self.redacted(f"{where}: {self._reason(error)}")) from None
-        record.status = reply.status
-        record.byte_count += len(reply.body)
-        self.budget.charge(len(reply.body))
-        try:
-            wire = self.wire
-            return read_rows(reply, where, wire.provider, wire.refusals, wire.find_rows)
         except ProviderError as error:
             error.args = (self.redacted(str(error)),)
             limits = self.budget.limits
@@ -135,24 +168,23 @@ class Transport:
             if isinstance(error, LimitReachedError) and is_of_the_day:
                 error.retries = False
             raise
+        finally:
+            self.budget.charge(record.byte_count - received)
 
-    def _fetch(self, path: str, params: Mapping[str, str]) -> Reply:
+    def _asked(self, path: str, params: Mapping[str, str]) -> requests.Response:
         wire, headers = self.wire, {"Accept-Encoding": "gzip"}
         if wire.key_header:
             headers[wire.key_header] = f"{wire.key_prefix}{self.api_key}"
         else:
             params = {**params, wire.key_param: self.api_key}
-        with self.http.get(
+        return self.http.get(
             f"{self.base_url.rstrip('/')}/{path}".rstrip("/"),
             params=params,
             headers=headers,
             timeout=TIMEOUT,
             allow_redirects=False,  # a redirect would carry the key to another host
             stream=True,
-        ) as response:
-            # as it came over the wire, to count what the plan's bandwidth counts
-            body = b"".join(response.raw.stream(decode_content=False))
-            return Reply(response.status_code, response.headers, body)
+        )
 
     def redacted(self, text: str) -> str:
         """Return `text` without the key, as it is or as a URL spells it."""
@@ -188,6 +220,13 @@ class Transport:
         if isinstance(error, requests.ConnectionError):
             return f"no connection: check the network and {check}"
         return f"the request could not be sent ({type(error).__name__}): check {check}"
+
+
+def _counted(response: requests.Response, record: FetchRecord) -> Iterator[bytes]:
+    """Yield the body as it came over the wire: what the plan's bandwidth counts."""
+    for chunk in response.raw.stream(decode_content=False):
+        record.byte_count += len(chunk)
+        yield chunk
 
 
 def _may_pass(error: BaseException) -> bool:
