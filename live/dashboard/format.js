@@ -3,6 +3,7 @@
 export const NOTHING = "–";
 
 const clocks = new Map();
+const volumes = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
 function clockOf(zone, seconds) {
   const key = `${zone} ${seconds}`;
@@ -31,12 +32,9 @@ export function percent(fraction, digits = 1, signed = false) {
   return `${sign}${number(fraction * 100, digits)} %`;
 }
 
-/** A volume in three digits: 950, 12.3k, 4.56M. */
+/** A volume in three digits: 950, 12.3K, 4.56M. */
 export function volume(value) {
-  if (!Number.isFinite(value)) return NOTHING;
-  const [unit, name] = value >= 1e6 ? [1e6, "M"] : value >= 1e3 ? [1e3, "k"] : [1, ""];
-  const scaled = value / unit;
-  return scaled.toFixed(unit === 1 || scaled >= 100 ? 0 : scaled >= 10 ? 1 : 2) + name;
+  return Number.isFinite(value) ? volumes.format(value) : NOTHING;
 }
 
 /** The time of a Date in New York: 09:31, or 09:31:05. */
