@@ -33,6 +33,7 @@ let drawn = null;
 let lastOld = 0;
 let unseen = 0;
 let timer = null;
+let isRefreshing = false;
 
 const now = () => serviceTime(clock, performance.now());
 
@@ -43,17 +44,24 @@ function refreshIn(milliseconds) {
 
 async function refresh() {
   timer = null;
+  if (isRefreshing) return refreshIn(AFTER_SIGNAL_MS);
+  isRefreshing = true;
+  if (!document.hidden) await tried(fetchAll);
+  isRefreshing = false;
+  if (timer === null) refreshIn(REFRESH_MS);
+}
+
+/** Do what asks the service, and show whether it was reached. */
+async function tried(asks) {
   try {
-    if (!document.hidden) await fetchAll();
+    await asks();
     reached.byFetch = true;
   } catch (error) {
     if (!(error instanceof api.ApiError)) throw error;
-    if (error.status === 401) return enter();
-    reached.byFetch = error.status !== 0;
-  } finally {
-    showCondition();
-    if (timer === null) refreshIn(REFRESH_MS);
+    if (error.status === 401) await enter();
+    else reached.byFetch = error.status !== 0;
   }
+  showCondition();
 }
 
 async function fetchAll() {
@@ -80,16 +88,20 @@ async function showSelected() {
   const row = rows.get(selected);
   const wanted = `${selected} ${row?.available_at}`;
   if (wanted === drawn) return;
-  await panel.show(selected, row, feed.signals, health, now());
   drawn = wanted;
+  try {
+    await panel.show(selected, row, feed.signals, health, now());
+  } catch (error) {
+    drawn = null;
+    throw error;
+  }
 }
 
 function choose(symbol) {
   selected = symbol;
   history.replaceState(null, "", `#symbol=${symbol}`);
   showPanel("symbol");
-  watchlist.select(symbol);
-  refreshIn(0);
+  tried(showSelected);
 }
 
 function listen() {
@@ -141,6 +153,7 @@ function showPanel(name) {
     setAttributes(button, { "aria-pressed": button.dataset.show === name });
   }
   if (name === "signals") showUnseen(0);
+  if (name === "symbol") requestAnimationFrame(() => panel.fit());
 }
 
 function showUnseen(count) {

@@ -14,6 +14,8 @@ import { newYork, price } from "./format.js";
 import { SegmentShading } from "./segments.js";
 
 const VOLUME_SCALE = "volume";
+const RECENT_MINUTES = 150;
+const MARGIN_MINUTES = 10;
 
 /** The chart; `onHover(bar or null)` is told which bar the pointer is on. */
 export class SessionChart {
@@ -24,6 +26,8 @@ export class SessionChart {
   #markers;
   #shading;
   #shown = null;
+  #minutes = [];
+  #isWhole = false;
   #byTime = new Map();
 
   constructor(onHover) {
@@ -56,10 +60,23 @@ export class SessionChart {
     const isNew = this.#shown?.symbol !== symbol;
     this.#shown = { symbol, bars, signals };
     this.#draw();
-    if (isNew) this.#chart.timeScale().fitContent();
+    if (isNew) this.fit();
     const last = bars.at(-1);
     const text = last ? `${bars.length} bars, last close ${price(last.close)}` : "no bars";
     setAttributes(byId("chart"), { "aria-label": `${symbol}, bars of the session: ${text}` });
+  }
+
+  /** Choose between the whole session and its newest hours. */
+  setWhole(isWhole) {
+    this.#isWhole = isWhole;
+    this.fit();
+  }
+
+  /** Bring the chosen stretch into view. */
+  fit() {
+    const to = this.#minutes.length + MARGIN_MINUTES;
+    if (this.#isWhole) this.#chart.timeScale().fitContent();
+    else this.#chart.timeScale().setVisibleLogicalRange({ from: to - RECENT_MINUTES, to });
   }
 
   #recolor() {
@@ -71,6 +88,7 @@ export class SessionChart {
     const { symbol, bars, signals } = this.#shown;
     const colors = palette();
     const minutes = everyMinute(bars);
+    this.#minutes = minutes;
     this.#byTime = new Map(minutes.map(({ time, bar }) => [time, bar]));
     this.#bars.applyOptions({
       upColor: colors.up,
@@ -125,7 +143,7 @@ function options(colors) {
       timeVisible: true,
       secondsVisible: false,
       borderColor: colors.line,
-      rightOffset: 4,
+      rightOffset: MARGIN_MINUTES,
       minBarSpacing: 0.3,
       tickMarkFormatter: (time) => newYork(new Date(time * 1000)),
     },
@@ -151,15 +169,17 @@ function volumeOf(time, bar, colors) {
   };
 }
 
-/** VWAP bar by bar; it is broken where a segment ends, for each has its own. */
+/** VWAP bar by bar; no line leads from a segment's last bar to the next's first: each has its own. */
 function vwapLine(minutes) {
-  let segment = null;
-  return minutes.map(({ time, bar }) => {
-    if (!bar || !Number.isFinite(bar.vwap)) return { time };
-    const isFirst = segment !== null && bar.session_segment !== segment;
-    segment = bar.session_segment;
-    return { time, value: bar.vwap, ...(isFirst ? { color: "transparent" } : {}) };
-  });
+  const points = [];
+  let before = null;
+  for (const { time, bar } of minutes) {
+    const point = Number.isFinite(bar?.vwap) ? { time, value: bar.vwap } : { time };
+    if (bar && before && bar.session_segment !== before.segment) before.point.color = "transparent";
+    if (point.value !== undefined) before = { point, segment: bar.session_segment };
+    points.push(point);
+  }
+  return points;
 }
 
 function marker(signal, colors) {

@@ -87,7 +87,7 @@ export class SignalFeed {
 
 function scored({ score, thr }) {
   if (score === null) return [];
-  return [["score", thr === null ? number(score) : `${number(score)} of ${number(thr)}`]];
+  return [["score", thr === null ? number(score) : `${number(score)} (thr ${number(thr)})`]];
 }
 
 function figure(name, value) {

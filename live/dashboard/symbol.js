@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { SessionChart } from "./chart.js";
 import { emptyChart } from "./condition.js";
-import { byId, setText } from "./dom.js";
+import { byId, setAttributes, setText } from "./dom.js";
 import { newYork, percent, price, volume } from "./format.js";
 import { showNoWhy, showWhy } from "./why.js";
 
@@ -13,24 +13,50 @@ export class SymbolPanel {
   #row = null;
   #bars = [];
 
+  constructor() {
+    for (const button of document.querySelectorAll("[data-range]")) {
+      button.onclick = () => this.#setRange(button.dataset.range);
+    }
+  }
+
+  #setRange(name) {
+    for (const button of document.querySelectorAll("[data-range]")) {
+      setAttributes(button, { "aria-pressed": button.dataset.range === name });
+    }
+    this.#chart.setWhole(name === "session");
+  }
+
+  /** Make the chart fit again, after it was hidden. */
+  fit() {
+    this.#chart.fit();
+  }
+
   /** Show a symbol, with its row of the watchlist where it has one. Throws ApiError. */
   async show(symbol, row, signals, health, now) {
-    this.#symbol = symbol;
+    if (symbol !== this.#symbol) this.#begin(symbol);
     this.#row = row;
-    setText(byId("symbol-title"), symbol);
-    const [bars, why] = await Promise.all([
-      orNone(api.bars(symbol), []),
-      orReason(api.why(symbol)),
-    ]);
+    const [bars, why] = await Promise.all([orNone(api.bars(symbol)), orReason(api.why(symbol))]);
     if (symbol !== this.#symbol) return; // another was chosen meanwhile
     this.#bars = bars;
-    this.mark(signals);
     byId("chart").hidden = !bars.length;
     byId("chart-empty").hidden = bars.length > 0;
     setText(byId("chart-empty"), emptyChart(symbol, health, now));
+    this.mark(signals);
+    this.#quote(null);
     if (why.reason) showNoWhy(why.reason);
     else showWhy(why);
+  }
+
+  /** Take away what was of another symbol. */
+  #begin(symbol) {
+    this.#symbol = symbol;
+    this.#row = null;
+    this.#bars = [];
+    setText(byId("symbol-title"), symbol);
+    byId("chart-empty").hidden = true;
+    this.mark([]);
     this.#quote(null);
+    showNoWhy("loading");
   }
 
   /** Show the signals on the bars that are shown. */
@@ -56,12 +82,12 @@ export class SymbolPanel {
   }
 }
 
-/** What is asked for, or `none` where the service does not know the symbol. */
-async function orNone(answer, none) {
+/** The rows that are asked for: none where the service does not know the symbol. */
+async function orNone(answer) {
   try {
     return await answer;
   } catch (error) {
-    if (error.status === 404) return none;
+    if (error.status === 404) return [];
     throw error;
   }
 }

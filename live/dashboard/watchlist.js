@@ -18,7 +18,7 @@ const CELLS = {
   base: "num wide",
   spread: "num wide",
   entry: "wide entry",
-  score: "num wide",
+  score: "num wide score",
 };
 
 /** The table; `onSelect(symbol)` is told of each choice. */

@@ -35,9 +35,9 @@ export function figureOf(rule, value) {
 /** Whether a rule is met, or by how much it fails. */
 export function verdict({ rule, passes, fails_by, fails_by_fraction, is_required, null_rule }) {
   if (passes) return null_rule ? `met: ${null_rule}` : "met";
-  const optional = is_required ? "" : ", needed for RePump only";
+  const optional = is_required ? "" : ", for RePump only";
   if (fails_by === null) return `unknown: ${null_rule ?? "no value"}${optional}`;
-  return `fails by ${figureOf(rule, fails_by)} (${percent(fails_by_fraction, 0)} of it)${optional}`;
+  return `fails by ${figureOf(rule, fails_by)} (${percent(fails_by_fraction, 0)})${optional}`;
 }
 
 function ruleRow(check) {
@@ -45,10 +45,10 @@ function ruleRow(check) {
   const mark = element("span", { class: "mark", "aria-hidden": "true" }, check.passes ? "✓" : "✕");
   return element(
     "tr",
-    { "data-passes": check.passes },
+    { "data-passes": check.passes, "data-required": check.is_required },
     element("th", { scope: "row", title: check.threshold_name }, check.rule),
     element("td", { class: "num" }, figureOf(check.rule, check.value)),
     element("td", { class: "num" }, bound),
-    element("td", {}, mark, " ", verdict(check)),
+    element("td", { title: "in brackets: percent of the threshold" }, mark, " ", verdict(check)),
   );
 }

@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { alerts, emptySignals, emptyWatchlist, sessionText, status } from "../../live/dashboard/condition.js";
+import {
+  alerts,
+  emptySignals,
+  emptyWatchlist,
+  sessionText,
+  status,
+} from "../../live/dashboard/condition.js";
 
 const NOW = new Date("2025-11-05T07:00:00Z");
 const health = (changes = {}) => ({
@@ -17,7 +23,10 @@ const health = (changes = {}) => ({
 
 test("a lost connection outweighs what was known", () => {
   assert.equal(status(health(), true).lamp, "lost");
-  assert.match(alerts(health({ problems: { tick: "x" } }), true)[0].text, /^Connection lost, retrying/);
+  assert.match(
+    alerts(health({ problems: { tick: "x" } }), true)[0].text,
+    /^Connection lost, retrying/,
+  );
 });
 
 test("problems are told with their reasons", () => {
@@ -28,7 +37,10 @@ test("problems are told with their reasons", () => {
 
 test("many failing symbols take one line", () => {
   const told = alerts(health({ failures: { AAA: "404", BBB: "404" } }), false);
-  assert.deepEqual(told.map((alert) => alert.text), ["AAA: 404 (and 1 more: BBB)"]);
+  assert.deepEqual(
+    told.map((alert) => alert.text),
+    ["AAA: 404 (and 1 more: BBB)"],
+  );
 });
 
 test("before the session the next opening is told", () => {

@@ -13,7 +13,11 @@ test("percent is signed on demand", () => {
 
 test("volume keeps three digits", () => {
   assert.deepEqual([950, 9999, 45_678, 123_456, 4.56e6].map(format.volume), [
-    "950", "10K", "45.7K", "123K", "4.56M",
+    "950",
+    "10K",
+    "45.7K",
+    "123K",
+    "4.56M",
   ]);
 });
 
@@ -28,7 +32,11 @@ test("midnight is 00:00", () => {
 
 test("durations show two units", () => {
   assert.deepEqual([3, 245, 7800, 273_600, NaN].map(format.duration), [
-    "3 s", "4 min 05 s", "2 h 10 min", "3 d 4 h", "–",
+    "3 s",
+    "4 min 05 s",
+    "2 h 10 min",
+    "3 d 4 h",
+    "–",
   ]);
 });
 

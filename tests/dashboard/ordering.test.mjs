@@ -5,8 +5,24 @@ import { closeness, sorted } from "../../live/dashboard/ordering.js";
 const rows = [
   { symbol: "AAA", rank: 1, close: null, state: "Idle" },
   { symbol: "BBB", rank: 2, close: 3, state: "RePump", rules: 4, rules_passed: 4 },
-  { symbol: "CCC", rank: 3, close: 9, state: "Base", rules: 4, rules_passed: 3, fails_by_fraction: 0.5 },
-  { symbol: "DDD", rank: 4, close: 3, state: null, rules: 4, rules_passed: 3, fails_by_fraction: 0.1 },
+  {
+    symbol: "CCC",
+    rank: 3,
+    close: 9,
+    state: "Base",
+    rules: 4,
+    rules_passed: 3,
+    fails_by_fraction: 0.5,
+  },
+  {
+    symbol: "DDD",
+    rank: 4,
+    close: 3,
+    state: null,
+    rules: 4,
+    rules_passed: 3,
+    fails_by_fraction: 0.1,
+  },
 ];
 const symbols = (column, descending) => sorted(rows, column, descending).map((row) => row.symbol);
 

@@ -26,7 +26,10 @@ test("a gap leaves the place, as its signals follow", () => {
 });
 
 test("retries wait longer, ten seconds at most, and never at once", () => {
-  assert.deepEqual([0, 1, 2, 30].map((n) => retryDelay(n, 0)), [250, 500, 1000, 5000]);
+  assert.deepEqual(
+    [0, 1, 2, 30].map((n) => retryDelay(n, 0)),
+    [250, 500, 1000, 5000],
+  );
   assert.equal(retryDelay(30, 1), 10_000);
 });
 
