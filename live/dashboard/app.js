@@ -21,7 +21,7 @@ const SYMBOL_IN_ADDRESS = /^#symbol=([A-Za-z0-9.^=-]{1,16})$/;
 const watchlist = new Watchlist((symbol) => choose(symbol));
 const feed = new SignalFeed((symbol) => choose(symbol));
 const panel = new SymbolPanel();
-const reached = { byFetch: true, bySocket: true };
+const reached = { byFetch: true, bySocket: true, trouble: null };
 
 let health = null;
 let clock = null;
@@ -55,11 +55,12 @@ async function refresh() {
 async function tried(asks) {
   try {
     await asks();
-    reached.byFetch = true;
+    Object.assign(reached, { byFetch: true, trouble: null });
   } catch (error) {
     if (!(error instanceof api.ApiError)) throw error;
     if (error.status === 401) await enter();
-    else reached.byFetch = error.status !== 0;
+    else if (error.status === 0) reached.byFetch = false;
+    else Object.assign(reached, { byFetch: true, trouble: error.message });
   }
   showCondition();
 }
@@ -143,7 +144,8 @@ async function enter() {
 }
 
 function showCondition() {
-  showHealth(health, !(reached.byFetch && reached.bySocket), now());
+  const isLost = !(reached.byFetch && reached.bySocket);
+  showHealth(health, { isLost, trouble: reached.trouble }, now());
 }
 
 /** On a narrow screen one panel is shown at a time. */

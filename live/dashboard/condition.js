@@ -9,9 +9,9 @@ export function status(health, isLost) {
   return { lamp: health.status, text: health.status };
 }
 
-/** What is wrong, each in a sentence: { level, text }. */
-export function alerts(health, isLost) {
-  const told = [];
+/** What is wrong, each in a sentence: { level, text }; `trouble` is an answer that was none. */
+export function alerts(health, isLost, trouble = null) {
+  const told = trouble ? [{ level: "bad", text: `The service refused: ${trouble}` }] : [];
   if (isLost) {
     told.push({ level: "bad", text: "Connection lost, retrying. What is shown may be old." });
   } else if (health) {

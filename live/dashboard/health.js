@@ -4,14 +4,13 @@ import { alerts, sessionText, status } from "./condition.js";
 import { byId, element, setText } from "./dom.js";
 import { duration, newYork, NOTHING, utc } from "./format.js";
 
-/** Show the health, and whether the service is reached, as of the service's time `now`. */
-export function showHealth(health, isLost, now) {
+/** Show the health, and how the service is reached (`isLost`, `trouble`), as of its time `now`. */
+export function showHealth(health, { isLost, trouble }, now) {
   const { lamp, text } = status(health, isLost);
   byId("status").dataset.status = lamp;
   setText(byId("status-text"), text);
   setText(byId("segment"), sessionText(health, now));
-  byId("segment").dataset.segment = health?.session_segment ?? "";
-  showAlerts(alerts(health, isLost));
+  showAlerts(alerts(health, isLost, trouble));
   if (!health) return;
   setText(byId("lag"), duration(health.lag_seconds ?? NaN));
   setText(byId("feed"), Object.keys(health.last_bar_at).join(", ") || NOTHING);

@@ -26,7 +26,6 @@ export class Watchlist {
   #lines = new Map();
   #rows = [];
   #sort = { column: "rank", descending: false };
-  #selected = null;
   #onSelect;
 
   constructor(onSelect) {
@@ -53,9 +52,8 @@ export class Watchlist {
 
   /** Mark a symbol as the one that is looked at. */
   select(symbol) {
-    this.#selected = symbol;
     for (const [name, line] of this.#lines) {
-      setAttributes(line.row, { "aria-selected": name === symbol });
+      setAttributes(line.row, { "aria-current": name === symbol ? "true" : null });
     }
   }
 
@@ -102,7 +100,7 @@ export class Watchlist {
     const line = drawing("polyline");
     picture.append(line);
     cells.closes.append(picture);
-    const row = element("tr", { "aria-selected": symbol === this.#selected });
+    const row = element("tr");
     row.append(...Object.values(cells));
     row.onclick = () => this.#onSelect(symbol);
     const made = { row, cells, chip, line, button };
