@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pydantic import SecretStr
 
 from ingest.settings import Settings
+from live.broadcast import Message
 from tests.live_fixture import bars, build
 from tests.live_server import Running, one_break_out, serving, wait_until
 
@@ -132,6 +133,17 @@ def test_lost_service_is_told_and_resumed(page: Page, settings: Settings) -> Non
         second.clock.at += timedelta(minutes=2)
         expect(page.locator("#signals-list .signal-symbol")).to_have_text(["BRK-B", "AAA"])
         expect(page.locator("#status-text")).to_have_text("ok")
+
+
+def test_gap_of_a_slow_page_is_told(page: Page, settings: Settings) -> None:
+    burst = [Message(seq, "AAA", "RePump", "{}") for seq in (1, 2, 3)]
+    with serving(settings, queue_size=1) as running:
+        open_page(page, running)
+        is_listening(running)
+        running.loop.call_soon_threadsafe(
+            lambda: [running.service.broadcaster.publish(message) for message in burst]
+        )
+        expect(page.locator("#signals-list .gap")).to_contain_text("signals 1 to 3 follow late")
 
 
 def test_token_is_asked_for_and_kept(page: Page, settings: Settings) -> None:
