@@ -25,18 +25,22 @@ export function keepToken(value) {
 /** The JSON at `path`. Throws ApiError. */
 export async function get(path) {
   const headers = token() ? { authorization: `Bearer ${token()}` } : {};
-  let response;
+  const { ok, status, text } = await answer(path, headers);
+  if (!ok) throw new ApiError(status, detail(text));
+  return JSON.parse(text);
+}
+
+/** A whole answer: one that breaks off was none. */
+async function answer(path, headers) {
   try {
-    response = await fetch(path, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const response = await fetch(path, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    return { ok: response.ok, status: response.status, text: await response.text() };
   } catch (error) {
     throw new ApiError(0, error.message);
   }
-  if (!response.ok) throw new ApiError(response.status, await reason(response));
-  return response.json();
 }
 
-async function reason(response) {
-  const text = await response.text();
+function detail(text) {
   try {
     return JSON.parse(text).detail ?? text;
   } catch {

@@ -46,9 +46,12 @@ async function refresh() {
   timer = null;
   if (isRefreshing) return refreshIn(AFTER_SIGNAL_MS);
   isRefreshing = true;
-  if (!document.hidden) await tried(fetchAll);
-  isRefreshing = false;
-  if (timer === null) refreshIn(REFRESH_MS);
+  try {
+    if (!document.hidden) await tried(fetchAll);
+  } finally {
+    isRefreshing = false;
+    if (timer === null) refreshIn(REFRESH_MS);
+  }
 }
 
 /** Do what asks the service, and show whether it was reached. */
@@ -87,7 +90,7 @@ async function freshenWatchlist() {
 async function showSelected() {
   watchlist.select(selected);
   const row = rows.get(selected);
-  const wanted = `${selected} ${row?.available_at}`;
+  const wanted = `${selected} ${health?.session_date} ${row?.available_at}`;
   if (wanted === drawn) return;
   drawn = wanted;
   try {

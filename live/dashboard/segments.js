@@ -1,5 +1,6 @@
 /** Shading of PRE and POST behind the bars: a primitive of the chart library. */
 
+/** Rectangles from top to bottom, each over one stretch of time. */
 export class SegmentShading {
   #spans = [];
   #color;

@@ -7,6 +7,7 @@ import { byId, setAttributes, setText } from "./dom.js";
 import { newYork, percent, price, volume } from "./format.js";
 import { showNoWhy, showWhy } from "./why.js";
 
+/** One panel, whatever symbol it shows; an answer for one that is no longer shown is dropped. */
 export class SymbolPanel {
   #chart = new SessionChart((bar) => this.#quote(bar));
   #symbol = null;
