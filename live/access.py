@@ -14,6 +14,9 @@ from pydantic import SecretStr
 
 from ingest.settings import Settings
 
+PUBLIC = "is_public"
+"""The key in a route's `opt` that lets it be had without the token."""
+
 
 def is_loopback(host: str) -> bool:
     """Return whether only this machine reaches a service bound to `host`."""
@@ -52,7 +55,8 @@ class Access:
         refusal = self._misaddressed(headers)
         scope["auth"] = self._is_local or self._has_token(headers)
         may_tell_later = scope["type"] == ScopeType.WEBSOCKET and "authorization" not in headers
-        if refusal is None and not (scope["auth"] or may_tell_later):
+        is_public = scope["route_handler"].opt.get(PUBLIC, False)
+        if refusal is None and not (scope["auth"] or may_tell_later or is_public):
             refusal = 401, "send the header Authorization: Bearer <LIVE_TOKEN>"
         if refusal is None:
             await self.app(scope, receive, send)

@@ -27,6 +27,7 @@ from live.routes import HTTP_ROUTES
 from live.routes.socket import stream
 from live.scoring import Scorer
 from live.service import Service
+from live.states import NewestStates
 from live.warehouse import LiveWarehouse
 
 LARGEST_BODY = 256 * 1024
@@ -71,8 +72,9 @@ def create_app(
     )
     copies = Copies(warehouse, clock, settings.data_dir / "live_sql")
     prompt = Runner(copies, settings.live_sql_seconds, settings.live_sql_memory_mb)
+    states = NewestStates(warehouse, monitor)
     service = Service(
-        settings, clock, feed, warehouse, broadcaster, scorer, monitor, metrics, prompt
+        settings, clock, feed, warehouse, broadcaster, scorer, monitor, metrics, prompt, states
     )
     metrics.follow(service.health, lambda: broadcaster.waiting)
 

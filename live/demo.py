@@ -306,13 +306,14 @@ def _go_live(
     try:
         _wait_with_spinner_until_up(service, address, log)
         for what, where in (
+            ("dashboard", f"{address}/dashboard"),
             ("health", f"{address}/"),
             ("API", f"{address}/schema"),
             ("signals", f"ws://{HOST}:{port}/ws"),
             ("log", log),
             ("SQL", f"{settings.published_path} (read only; README, Reading it in SQL)"),
         ):
-            console.print(f"{what:<8} {where}", soft_wrap=True)
+            console.print(f"{what:<9} {where}", soft_wrap=True)
         console.print(
             f"The market's clock runs {speed:g} times as fast: from {show.live_at:%H:%M} UTC "
             f"to the session's end at {show.end_at:%H:%M}. Ctrl-C ends the demo."

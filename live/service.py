@@ -16,6 +16,7 @@ from live.monitor import Monitor
 from live.prompt.runner import Runner
 from live.scoring import Scorer
 from live.signals import utc_text
+from live.states import NewestStates
 from live.warehouse import LiveWarehouse
 
 MAX_STRANGERS = 64
@@ -35,6 +36,7 @@ class Service:
     monitor: Monitor
     metrics: Metrics
     prompt: Runner
+    states: NewestStates
     door: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_STRANGERS))
     """Held by WebSockets that have still to show the token."""
 

@@ -67,6 +67,7 @@ select symbol, session_date, 'RTH' as session_segment, bar_at,
     bar_at + interval 1 minute as available_at, open, high, low, close, volume,
     volume / 1000 as rvol_1m, 0.045::double as base_range, 0.011::double as spread_est,
     close - 0.05 as vwap,
+    close / 5 - 1 as change_from_prev_close,
     close / lag(close) over (partition by symbol, session_date order by bar_at) - 1 as move_prev
 from raw.bars_1m;
 create view marts.states_1m as

@@ -58,12 +58,12 @@ def wait_until(condition: object, seconds: float = 20) -> None:
 
 @contextmanager
 def serving(
-    settings: Settings, queue_size: int = 256, fault: str | None = None
+    settings: Settings, queue_size: int = 256, fault: str | None = None, port: int = 0
 ) -> Iterator[Running]:
     clock, feed = HandClock(T, speed=100), ListFeed()
     with (
         open_live(settings.live_path, settings.published_path) as warehouse,
-        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_server(("127.0.0.1", port)) as listener,
     ):
         app = create_app(settings, clock, feed, warehouse, queue_size, fault=fault)
         server = uvicorn.Server(server_config(app))
@@ -74,8 +74,8 @@ def serving(
         thread.start()
         try:
             wait_until(lambda: server.started)
-            port = listener.getsockname()[1]
-            yield Running(f"127.0.0.1:{port}", clock, feed, app.state.service, loop)
+            bound = listener.getsockname()[1]
+            yield Running(f"127.0.0.1:{bound}", clock, feed, app.state.service, loop)
         finally:
             server.should_exit = True
             thread.join(10)

@@ -19,6 +19,7 @@ from live.feeds import Polled
 from live.prompt.copies import Copies
 from live.prompt.runner import Runner, SqlQuery
 from live.routes.why import NEWEST_RULES, SCANNED
+from live.states import CLOSES, NEWEST_STATES
 from live.views import ensure_views
 from live.warehouse import LiveWarehouse, open_live
 from tests.live_fixture import HandClock
@@ -137,3 +138,27 @@ def test_outcomes_are_counted_by_the_funnel(day: LiveWarehouse) -> None:
         """
     )
     assert differing == []
+
+
+def test_states_count_the_rules_that_why_lists(day: LiveWarehouse) -> None:
+    rows = day.read(NEWEST_STATES, {"session_date": DAY, "closes": CLOSES})
+    listed = {}
+    for row in rows:
+        checks = day.read(NEWEST_RULES, {"symbol": row["symbol"], "session_date": DAY})
+        required = [check for check in checks if check["is_required"]]
+        failing = [check["rule"] for check in required if not check["passes"]]
+        listed[row["symbol"]] = (len(required), len(required) - len(failing), [*failing, None][0])
+    counted = {r["symbol"]: (r["rules"], r["rules_passed"], r["failing_rule"]) for r in rows}
+    assert counted
+    assert counted == listed
+
+
+def test_states_are_the_newest_rows_with_their_closes(day: LiveWarehouse) -> None:
+    (row, *_) = day.read(NEWEST_STATES, {"session_date": DAY, "closes": 3})
+    newest = day.read(
+        "select bar_at, close from marts.states_1m "
+        "where symbol = $symbol and session_date = $session_date order by bar_at desc limit 3",
+        {"symbol": row["symbol"], "session_date": DAY},
+    )
+    assert row["bar_at"] == newest[0]["bar_at"]
+    assert row["closes"] == [bar["close"] for bar in reversed(newest)]

@@ -37,15 +37,23 @@ def signals(state: State, since: Since = 0, limit: Limit = 500) -> Response[str]
     return Response(f"[{','.join(texts)}]", media_type=MediaType.JSON)
 
 
+@get("/states", sync_to_thread=True)
+def states(state: State) -> list[Row]:
+    """The newest bar of every watched symbol with its state, how many of an entry's rules it meets,
+    the first that it fails and by what part of its threshold, and the last closes."""
+    service: Service = state.service
+    return [to_json(row) for row in service.states.read()]
+
+
 @get("/bars/{symbol:str}", sync_to_thread=True)
 def bars(state: State, symbol: Symbol, limit: Limit = 1_000) -> list[Row]:
-    """The session's closed one-minute bars of a symbol, oldest first."""
+    """The session's closed one-minute bars of a symbol and their VWAP, oldest first."""
     return _newest(
         state,
         symbol,
         limit,
         "select symbol, session_date, session_segment, bar_at, available_at, "
-        "open, high, low, close, volume from marts.features_1m",
+        "open, high, low, close, volume, vwap from marts.features_1m",
     )
 
 
