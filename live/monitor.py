@@ -224,7 +224,7 @@ class Monitor:
             self._warehouse.freshen(session.session_date, since)
         if since is None:
             return []
-        rows = self._warehouse.entries(session.session_date, since)
+        rows = self._warehouse.serve(session.session_date, self.watchlist, since, landed_at)
         entries = {(entry.symbol, entry.bar_at): entry for entry in to_entries(rows)}
         rules = self._warehouse.rules()
         kept = cooldown(entries, rules.cooldown_min, self._last)

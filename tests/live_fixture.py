@@ -45,6 +45,10 @@ create table marts.signal_rules as
 select 0.08::double as gap_min, 2.0::double as rvol_min, 0.06::double as base_range_max,
     0.03::double as move_min, 0.012::double as spread_max, 15 as cooldown_min;
 create view marts.signals as select * from raw.signals;
+create schema intermediate;
+create table intermediate.int_nightly_inputs (
+    symbol varchar, session_date date, daily_state_hash ubigint, usual_volume_hash ubigint
+);
 """
 
 LIVE = """
