@@ -19,10 +19,10 @@ semi join recorded.intermediate.int_bars_1m_lagged using (symbol, session_date)
 order by session_date;
 
 -- name: closed
--- Each bar as it stands now, at its minute's end.
+-- Each bar as it stands now, at its minute's end, or at the end of that many minutes.
 select
     symbol, session_date, bar_at, open, high, low, close, volume,
-    available_at as came_at,
+    time_bucket(to_minutes($every_minutes), bar_at) + to_minutes($every_minutes) as came_at,
     'replay' as provider
 from recorded.intermediate.int_bars_1m_lagged
 where session_date = $session_date and symbol in (select unnest($symbols))

@@ -29,6 +29,12 @@ READ_BY_THE_SERVICE = {
 """What the service and the report read of a snapshot, besides the views of live.duckdb."""
 
 
+NOTHING_RECORDED = (
+    "the snapshot has no bars of any session's watchlist: "
+    "run make ingest (or python -m ingest import) and make features"
+)
+
+
 class ReplayError(RuntimeError):
     """The day can't be replayed; the message says why and what to do."""
 
@@ -53,15 +59,21 @@ def recorded(snapshot: Path, target: Path | None = None) -> Iterator[duckdb.Duck
         yield connection
 
 
-def read_day(snapshot: Path, session_date: date, *, as_landed: bool) -> Day:
-    """Return a recorded day; `as_landed`: each version of a bar when it landed then."""
+def read_day(snapshot: Path, session_date: date, every_minutes: int | None) -> Day:
+    """Return a recorded day, its bars as they stand now, in steps of `every_minutes`.
+
+    None: each version of a bar when it landed then. Raises ReplayError where nothing is recorded.
+    """
     with recorded(snapshot) as connection:
         session = _session(connection, session_date)
         symbols = [symbol for (symbol,) in _rows(connection, "watched", session_date)]
         if not symbols:
             raise ReplayError(_nobody_watched(connection, session_date))
-        values = {"session_date": session_date, "symbols": symbols}
-        bars = connection.sql(DAY["landed" if as_landed else "closed"], params=values)
+        values: dict[str, Any] = {"session_date": session_date, "symbols": symbols}
+        if every_minutes is None:
+            bars = connection.sql(DAY["landed"], params=values)
+        else:
+            bars = connection.sql(DAY["closed"], params=values | {"every_minutes": every_minutes})
         steps = list(steps_of(bars.to_arrow_table()))
         quotes = connection.sql(
             DAY["quotes"],
@@ -71,7 +83,7 @@ def read_day(snapshot: Path, session_date: date, *, as_landed: bool) -> Day:
                 "post_close_at": session.post_close_at,
             },
         ).to_arrow_table()
-    if as_landed and not any(step.at < session.ends_at for step in steps):
+    if not any(step.at < session.ends_at for step in steps):
         raise ReplayError(
             f"the bars of {session_date} all landed after the session (they were bought, nobody "
             "watched them live): replay it without --as-landed"
@@ -83,6 +95,14 @@ def replayable(snapshot: Path) -> list[date]:
     """Return the sessions of which bars of the watchlist are recorded, oldest first."""
     with recorded(snapshot) as connection:
         return [row[0] for row in connection.execute(DAY["replayable"]).fetchall()]
+
+
+def newest_replayable(snapshot: Path) -> date:
+    """Return the newest session that can be replayed; raise ReplayError where there is none."""
+    days = replayable(snapshot)
+    if not days:
+        raise ReplayError(NOTHING_RECORDED)
+    return days[-1]
 
 
 def cut_snapshot(
@@ -130,14 +150,11 @@ def _rows(
 
 
 def _nobody_watched(connection: duckdb.DuckDBPyConnection, session_date: date) -> str:
-    days = [str(row[0]) for row in connection.execute(DAY["replayable"]).fetchall()]
+    days = [str(day) for (day,) in connection.execute(DAY["replayable"]).fetchall()]
     if not days:
-        return (
-            "the snapshot has no bars of any session's watchlist: "
-            "run make ingest (or python -m ingest import) and make features"
-        )
-    shown = ", ".join(days[-5:])
+        return NOTHING_RECORDED
     return (
         f"the snapshot has no bars of {session_date} for its watchlist: choose another DATE "
-        f"(the newest of {len(days)} with bars: {shown}), or ingest them and run make features"
+        f"(the newest of {len(days)} with bars: {', '.join(days[-5:])}), "
+        "or ingest them and run make features"
     )

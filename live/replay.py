@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +19,7 @@ from live.broadcast import Broadcaster
 from live.feeds import Polled
 from live.feeds.replay import ReplayClock, ReplayFeed, Step
 from live.monitor import Monitor
-from live.recorded import Day, ReplayError, change_rules, cut_snapshot, read_day
+from live.recorded import Day, ReplayError, change_rules, cut_snapshot
 from live.scoring import Scorer
 from live.serving import create_views
 from live.signals import Rules, Signal
@@ -38,7 +38,6 @@ class Replayed:
     """What came of a replay."""
 
     day: Day
-    bar_count: int
     signals: list[Signal]
     offline: list[Offline]
     """The signals of the day by marts.entries_1m, of those that were replayed."""
@@ -46,13 +45,20 @@ class Replayed:
     """Rows of marts.parity_report."""
     cells: list[Row]
     """Rows of marts.parity_cells."""
-    changed: list[Offline] | None
-    """The signals of the day by the changed rules."""
+    by_rules: list[Offline]
+    """The signals that the rules give, in SQL, on the features as replayed."""
+    by_changed_rules: list[Offline]
+    """The same by the changed rules."""
 
     @property
     def replayed(self) -> list[Offline]:
         """The signals that the service gave."""
         return [(s.entry.symbol, s.entry.bar_at, s.entry.state) for s in self.signals]
+
+    @property
+    def bar_count(self) -> int:
+        """The bars that were handed out."""
+        return sum(step.bars.num_rows for step in self.day.steps)
 
     @property
     def unexplained(self) -> int:
@@ -74,34 +80,26 @@ class Stage:
 
     def replay(
         self,
-        session_date: date,
-        *,
-        as_landed: bool = False,
+        day: Day,
         changed_rules: Mapping[str, float] | None = None,
         progress: Progress = lambda done, count: None,
     ) -> Replayed:
-        """Replay a session; raise ReplayError where it is not recorded.
-
-        `as_landed` hands out each version of a bar when it landed then, instead of each bar as it
-        stands now at its minute's end.
-        """
-        day = read_day(self.snapshot, session_date, as_landed=as_landed)
+        """Play a day through the service's loop; return what it served, held against batch."""
         with TemporaryDirectory(dir=self.folder) as scratch:
             live, published = Path(scratch) / "live.duckdb", Path(scratch) / "day.duckdb"
             shutil.copyfile(self._template, live)
+            session_date = day.session.session_date
             cut_snapshot(self.snapshot, published, session_date, self._nightly_relations())
             with open_live(live, published) as warehouse:
                 signals = _play(day, warehouse, self.settings, progress)
                 report = warehouse.read("from marts.parity_report order by ordinal")
                 cells = warehouse.read("from marts.parity_cells order by all")
                 offline = _entries(warehouse, "published.marts.entries_1m", day)
-            changed = None
-            if changed_rules:
-                change_rules(published, changed_rules)
-                with open_live(live, published) as warehouse:
-                    changed = _entries(warehouse, "marts.entries_1m", day)
-        bar_count = sum(step.bars.num_rows for step in day.steps)
-        return Replayed(day, bar_count, signals, offline, report, cells, changed)
+                by_rules = _entries(warehouse, "marts.entries_1m", day)
+            change_rules(published, changed_rules or {})
+            with open_live(live, published) as warehouse:
+                by_changed_rules = _entries(warehouse, "marts.entries_1m", day)
+        return Replayed(day, signals, offline, report, cells, by_rules, by_changed_rules)
 
     def _nightly_relations(self) -> set[str]:
         """Return what the views read of the published snapshot."""
@@ -118,7 +116,7 @@ class Stage:
 def stage(settings: Settings) -> Iterator[Stage]:
     """Make the scratch folder, with the views as dbt makes them for the service."""
     snapshot = snapshot_version(settings.published_path)
-    with TemporaryDirectory(prefix="replay_", dir=settings.data_dir) as folder:
+    with TemporaryDirectory(prefix="replay_") as folder:
         scratch = settings.model_copy(update={"data_dir": Path(folder)})
         for name in ("warehouse_path", "published_path", "live_path"):
             scratch.__dict__.pop(name, None)  # cached of the original
