@@ -21,8 +21,8 @@ from live.feeds.replay import ReplayClock, ReplayFeed, Step
 from live.monitor import Monitor
 from live.recorded import Day, ReplayError, change_rules, cut_snapshot
 from live.scoring import Scorer
-from live.serving import create_views
 from live.signals import Rules, Signal
+from live.views import ensure_views
 from live.warehouse import LiveWarehouse, open_live, snapshot_version
 
 Row = dict[str, Any]
@@ -122,7 +122,7 @@ def stage(settings: Settings) -> Iterator[Stage]:
             scratch.__dict__.pop(name, None)  # cached of the original
         scratch.published_path.parent.mkdir()
         scratch.published_path.symlink_to(snapshot)
-        create_views(scratch)
+        ensure_views(scratch)
         yield Stage(settings, snapshot, Path(folder))
 
 

@@ -11,13 +11,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from ingest.settings import Settings
 from ingest.warehouse import land
 from live.broadcast import Broadcaster
 from live.monitor import Monitor
 from live.parity import read_parity
+from live.recorded import read_day
+from live.replay import stage
 from live.scoring import Scorer
 from live.warehouse import open_live
-from tests.test_parity import ManualClock, Recorded, RecordedFeed, record, ticks
+from tests.test_parity import (
+    EVERY_SYMBOL_PASSES,
+    ManualClock,
+    Morning,
+    RecordedFeed,
+    make_morning,
+    ticks,
+)
 from tests.warehouse_builder import run_dbt
 
 DAY = date(2024, 12, 20)
@@ -26,14 +36,14 @@ NEXT_DAY = datetime(2024, 12, 21, 12, 0)
 KINDS = ("split", "daily", "baseline", "revised", "late", "definition", "skew", "untouched")
 
 
-def serve_the_day(recorded: Recorded, withheld: str) -> None:
+def serve_the_day(morning: Morning, withheld: str) -> None:
     """Play the session through the monitor, without one bar, until it is flushed."""
     is_withheld = pc.and_(
-        pc.equal(recorded.bars["symbol"], withheld),
-        pc.equal(recorded.bars["bar_at"], pa.scalar(NOON, pa.timestamp("us"))),
+        pc.equal(morning.bars["symbol"], withheld),
+        pc.equal(morning.bars["bar_at"], pa.scalar(NOON, pa.timestamp("us"))),
     )
-    feed = RecordedFeed(recorded.bars.filter(pc.invert(is_withheld)))
-    settings, clock = recorded.live, ManualClock(recorded.session.pre_open_at)
+    feed = RecordedFeed(morning.bars.filter(pc.invert(is_withheld)))
+    settings, clock = morning.live, ManualClock(morning.session.pre_open_at)
     with open_live(settings.live_path, settings.published_path) as warehouse:
         monitor = Monitor(
             warehouse,
@@ -44,7 +54,7 @@ def serve_the_day(recorded: Recorded, withheld: str) -> None:
             warehouse_path=settings.warehouse_path,
             tick_seconds=5.0,
         )
-        for moment in [*ticks(recorded.session), recorded.session.ends_at + timedelta(minutes=1)]:
+        for moment in [*ticks(morning.session), morning.session.ends_at + timedelta(minutes=1)]:
             clock.at = moment
             monitor.tick()
         assert monitor.counts.flushes == 1
@@ -98,21 +108,21 @@ def day_after(
     generated: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, str]]:
     """Data directory of the night after, and which symbol each kind of change was planted in."""
-    recorded = record(generated, tmp_path_factory.mktemp("parity"), DAY)
-    with duckdb.connect(str(recorded.live.published_path), read_only=True) as connection:
+    morning = make_morning(generated, tmp_path_factory.mktemp("parity") / "day", DAY)
+    with duckdb.connect(str(morning.live.published_path), read_only=True) as connection:
         watched = connection.execute(
             "select symbol from marts.watchlist where session_date = $day "
             "and symbol in (select unnest($symbols)) "
             "order by symbol in (select symbol from raw.splits), symbol",
-            {"day": DAY, "symbols": pc.unique(recorded.bars["symbol"]).to_pylist()},
+            {"day": DAY, "symbols": pc.unique(morning.bars["symbol"]).to_pylist()},
         ).fetchall()
     symbols = {kind: symbol for kind, (symbol,) in zip(KINDS, watched, strict=False)}
     assert len(symbols) == len(KINDS)
-    serve_the_day(recorded, symbols["late"])
-    with duckdb.connect(str(recorded.live.warehouse_path)) as connection:
-        plant(connection, symbols, recorded.bars)
-    run_dbt(recorded.live.data_dir, "run", "--vars", recorded.live.dbt_vars)
-    return recorded.live.data_dir, symbols
+    serve_the_day(morning, symbols["late"])
+    with duckdb.connect(str(morning.live.warehouse_path)) as connection:
+        plant(connection, symbols, morning.bars)
+    run_dbt(morning.live.data_dir, "run", "--vars", morning.live.dbt_vars)
+    return morning.live.data_dir, symbols
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +185,18 @@ def test_report_counts_every_cell(day_after: tuple[Path, dict[str, str]]) -> Non
     ]
     assert sum(counts) == len(cells)
     assert {row["rows_compared"] for row in report} == {report[0]["rows_compared"]}
+
+
+def test_replay_as_landed_serves_what_was_served(day_after: tuple[Path, dict[str, str]]) -> None:
+    data_dir, symbols = day_after
+    settings = Settings(data_dir=data_dir, dbt_vars=EVERY_SYMBOL_PASSES, _env_file=None)  # type: ignore[call-arg]
+    with stage(settings) as scratch:
+        replayed = scratch.replay(read_day(scratch.snapshot, DAY, None))
+    sent = "select symbol, bar_at, state from raw.signals where session_date = $day order by seq"
+    with duckdb.connect(str(settings.published_path), read_only=True) as connection:
+        then = connection.execute(sent, {"day": DAY}).fetchall()
+    restated = {symbols[kind] for kind in ("split", "daily", "baseline")}
+    assert [s for s in replayed.replayed if s[0] not in restated] == [
+        s for s in then if s[0] not in restated
+    ]
+    assert {cell["cause"] for cell in replayed.cells} == {"revised bar", "late bar"}

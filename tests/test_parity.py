@@ -66,23 +66,36 @@ class RecordedFeed:
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A recorded session: where batch built it, and where live is to see it for the first time."""
+class Morning:
+    """Where live is to see a session for the first time, and what the session will bring."""
 
-    batch: Path
     live: Settings
     session: Session
     bars: pa.Table
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """A recorded session: where batch built it, and where live is to see it for the first time."""
+
+    batch: Path
+    morning: Morning
+
+
 def record(built: Path, data_dir: Path, session_date: date) -> Recorded:
     """Make the morning of a session from a warehouse that has it; build both with equal rules."""
     batch = data_dir / "batch"
-    shutil.copytree(built, batch, ignore=shutil.ignore_patterns("published", "target", "logs"))
-    morning = data_dir / "morning"
-    shutil.copytree(batch, morning)
+    batch.mkdir()
+    shutil.copyfile(built / "warehouse.duckdb", batch / "warehouse.duckdb")
     run_dbt(batch, "run", "--vars", EVERY_SYMBOL_PASSES)
-    with duckdb.connect(morning / "warehouse.duckdb") as connection:
+    return Recorded(batch, make_morning(built, data_dir / "morning", session_date))
+
+
+def make_morning(built: Path, data_dir: Path, session_date: date) -> Morning:
+    """Make a warehouse that does not know the session yet, and the live views beside it."""
+    data_dir.mkdir()
+    shutil.copyfile(built / "warehouse.duckdb", data_dir / "warehouse.duckdb")
+    with duckdb.connect(data_dir / "warehouse.duckdb") as connection:
         session = Session(
             *connection.execute(
                 "select session_date, pre_open_at, open_at, close_at, post_close_at "
@@ -102,10 +115,10 @@ def record(built: Path, data_dir: Path, session_date: date) -> Recorded:
                 f"update raw.{table} set landed_at = $at", {"at": session.pre_open_at}
             )
         connection.execute("update raw.profiles set landed_at = $at", {"at": session.pre_open_at})
-    run_dbt(morning, "run", "--vars", EVERY_SYMBOL_PASSES)
-    settings = Settings(data_dir=morning, dbt_vars=EVERY_SYMBOL_PASSES)
+    run_dbt(data_dir, "run", "--vars", EVERY_SYMBOL_PASSES)
+    settings = Settings(data_dir=data_dir, dbt_vars=EVERY_SYMBOL_PASSES)
     ensure_views(settings)
-    return Recorded(batch, settings, session, bars)
+    return Morning(settings, session, bars)
 
 
 def ticks(session: Session) -> list[datetime]:
@@ -119,17 +132,17 @@ def ticks(session: Session) -> list[datetime]:
     return [session.open_at + timedelta(minutes=minute, seconds=2) for minute in minutes]
 
 
-def play(recorded: Recorded, warehouse: LiveWarehouse) -> set[tuple[str, datetime, str]]:
+def play(morning: Morning, warehouse: LiveWarehouse) -> set[tuple[str, datetime, str]]:
     """Play the session through the monitor; return its signals."""
-    moments = ticks(recorded.session)
+    moments = ticks(morning.session)
     clock = ManualClock(moments[0])
     monitor = Monitor(
         warehouse,
-        RecordedFeed(recorded.bars),
+        RecordedFeed(morning.bars),
         clock,
         Broadcaster(0, 10),
-        Scorer(recorded.live.data_dir, *warehouse.feature_definitions()),
-        warehouse_path=recorded.live.warehouse_path,
+        Scorer(morning.live.data_dir, *warehouse.feature_definitions()),
+        warehouse_path=morning.live.warehouse_path,
         tick_seconds=5.0,
     )
     signals = []
@@ -180,11 +193,12 @@ def test_live_equals_batch(
     warehouse: str, session_date: date, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     recorded = record(request.getfixturevalue(warehouse), tmp_path, session_date)
-    with open_live(recorded.live.live_path, recorded.live.published_path) as live_warehouse:
-        signals = play(recorded, live_warehouse)
+    live_settings = recorded.morning.live
+    with open_live(live_settings.live_path, live_settings.published_path) as live_warehouse:
+        signals = play(recorded.morning, live_warehouse)
     batch = recorded.batch / "published" / "warehouse.duckdb"
-    with duckdb.connect(recorded.live.live_path) as live:
-        live.execute(f"attach '{recorded.live.published_path}' as published (read_only)")
+    with duckdb.connect(live_settings.live_path) as live:
+        live.execute(f"attach '{live_settings.published_path}' as published (read_only)")
         for mart in ("features_1m", "states_1m"):
             found = differing_cells(live, batch, mart)
             assert found.pop("compared") > 300

@@ -35,6 +35,11 @@
     [{% for column in feature_columns() %}'{{ column.name }}'{{ ', ' if not loop.last }}{% endfor %}]::varchar[]
 {%- endmacro %}
 
+{# The value of one feature, by its name, in a row that has such a list. #}
+{% macro value_of(relation, feature) -%}
+    list_extract({{ relation }}.features, list_position({{ relation }}.feature_names, {{ feature }}))
+{%- endmacro %}
+
 {# A hash of the text that defines a model: its SQL and that of all its ancestors, with macros and
    vars put in. It names models instead of relations, so it is the same in every target. #}
 {% macro definition_hash(unique_id) %}

@@ -1,5 +1,5 @@
-{# One row per differing cell in whose look-back bars have landed since it was evaluated: whether any
-   of them was not there at all before. #}
+{# One row per differing cell in whose look-back bars have landed since it was evaluated: whether
+   any of them was not there at all before. #}
 with cells as (select * from {{ ref('int_differing_cells') }}),
 
 versions as (select * from {{ ref('int_bar_versions') }}),

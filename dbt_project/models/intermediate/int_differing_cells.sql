@@ -1,5 +1,5 @@
-{# One row per (symbol, bar_at, evaluated_at, feature) where live and batch differ. A bar of a watched
-   symbol that live never evaluated has null as evaluated_at. #}
+{# One row per (symbol, bar_at, evaluated_at, feature) where live and batch differ. A bar of a
+   watched symbol that live never evaluated has null as evaluated_at. #}
 with served as (select * from {{ ref('int_served_rows') }}),
 
 watched as (
@@ -33,13 +33,11 @@ cells as (
         comparable.evaluated_at,
         definitions.feature,
         definitions.lookback,
-        comparable.definition_hash is distinct from definitions.definition_hash as is_redefined,
+        comparable.definition_hash != definitions.definition_hash as is_redefined,
         comparable.daily_state_hash,
         comparable.usual_volume_hash,
-        comparable.features[
-            list_position(comparable.feature_names, definitions.feature)
-        ] as served_value,
-        batch.features[list_position(batch.feature_names, definitions.feature)] as batch_value
+        {{ value_of('comparable', 'definitions.feature') }} as served_value,
+        {{ value_of('batch', 'definitions.feature') }} as batch_value
     from comparable
     full outer join batch using (symbol, session_date, bar_at)
     cross join definitions

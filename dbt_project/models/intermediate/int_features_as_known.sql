@@ -1,5 +1,6 @@
-{# One row per (symbol, bar_at, evaluated_at) of int_known_cases: the features that the one definition
-   gives over the bars as they were known at that moment, with the nightly tables as they are now. #}
+{# One row per (symbol, bar_at, evaluated_at) of int_known_cases: the features that the one
+   definition gives over the bars as they were known at that moment, with the nightly tables as they
+   are now. #}
 with known_cases as (select * from {{ ref('int_known_cases') }}),
 
 known_bars as (

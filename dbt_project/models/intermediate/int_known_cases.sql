@@ -1,5 +1,5 @@
-{# One row per (symbol, session_date, evaluated_at) whose features can be other ones now because bars
-   have changed since; case_symbol names the state of the session at that moment. #}
+{# One row per (symbol, session_date, evaluated_at) whose features can be other ones now because
+   bars have changed since; case_symbol names the state of the session at that moment. #}
 with cells as (select * from {{ ref('int_differing_cells') }}),
 
 versions as (select * from {{ ref('int_bar_versions') }}),

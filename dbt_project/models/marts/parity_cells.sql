@@ -1,5 +1,5 @@
-{# One row per (symbol, bar_at, evaluated_at, feature) where what live served and what batch says now
-   differ, and why. docs/parity.md says what each cause proves. #}
+{# One row per (symbol, bar_at, evaluated_at, feature) where what live served and what batch says
+   now differ, and why. docs/parity.md says what each cause proves. #}
 with cells as (select * from {{ ref('int_differing_cells') }}),
 
 changes as (select * from {{ ref('int_cell_changes') }}),
@@ -34,14 +34,15 @@ examined as (
         cells.*,
         coalesce({{ same_value(
             'cells.served_value',
-            'as_known.features[list_position(as_known.feature_names, cells.feature)]'
+            value_of('as_known', 'cells.feature')
         ) }} and as_known.bar_at is not null, false) as is_as_known,
         changes.has_late_bar,
         landings.first_landed_at > last_evaluations.last_evaluated_at as is_late,
-        cells.lookback like '%daily%'
-        and cells.daily_state_hash is distinct from nightly.daily_state_hash as has_daily_change,
-        cells.lookback like '%baseline%'
-        and cells.usual_volume_hash is distinct from nightly.usual_volume_hash
+        contains(cells.lookback, 'daily')
+        and not (cells.daily_state_hash is not distinct from nightly.daily_state_hash)
+            as has_daily_change,
+        contains(cells.lookback, 'baseline')
+        and not (cells.usual_volume_hash is not distinct from nightly.usual_volume_hash)
             as has_baseline_change,
         exists(
             select 1

@@ -1,5 +1,7 @@
 {# One row per (session_date, feature) of the sessions that were served live and are built: how many
    served values batch says too and, of the others, how they differ and why. #}
+{% set causes = ['revised bar', 'late bar', 'split', 'daily bar', 'baseline', 'definition'] %}
+
 with served as (select * from {{ ref('stg_served_features') }}),
 
 batch as (select * from {{ ref('int_batch_features') }}),
@@ -27,7 +29,7 @@ counted as (
             count(*) filter (where cells.kind = '{{ kind }}') as {{ kind }}_count,
         {% endfor %}
         max(abs(cells.difference)) as largest_difference,
-        {% for cause in ['revised bar', 'late bar', 'split', 'daily bar', 'baseline', 'definition'] %}
+        {% for cause in causes %}
             count(*) filter (where cells.cause = '{{ cause }}')
                 as {{ cause | replace(' ', '_') }}_count,
         {% endfor %}
