@@ -164,8 +164,9 @@ def _play(
         clock.at = max(step.at, day.session.pre_open_at)
         signals += monitor.tick()
         progress(number, len(in_time))
-    if monitor.problems:
-        raise ReplayError("; ".join(f"{part}: {why}" for part, why in monitor.problems.items()))
+    problems = {part: why for part, why in monitor.problems.items() if part != "model"}
+    if problems:
+        raise ReplayError("; ".join(f"{part}: {why}" for part, why in problems.items()))
     _land_late(day.steps[len(in_time) :], warehouse)
     return signals
 
