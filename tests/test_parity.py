@@ -79,7 +79,9 @@ class Recorded:
     """A recorded session: where batch built it, and where live is to see it for the first time."""
 
     batch: Path
-    morning: Morning
+    live: Settings
+    session: Session
+    bars: pa.Table
 
 
 def record(built: Path, data_dir: Path, session_date: date) -> Recorded:
@@ -88,7 +90,8 @@ def record(built: Path, data_dir: Path, session_date: date) -> Recorded:
     batch.mkdir()
     shutil.copyfile(built / "warehouse.duckdb", batch / "warehouse.duckdb")
     run_dbt(batch, "run", "--vars", EVERY_SYMBOL_PASSES)
-    return Recorded(batch, make_morning(built, data_dir / "morning", session_date))
+    morning = make_morning(built, data_dir / "morning", session_date)
+    return Recorded(batch, morning.live, morning.session, morning.bars)
 
 
 def make_morning(built: Path, data_dir: Path, session_date: date) -> Morning:
@@ -132,17 +135,17 @@ def ticks(session: Session) -> list[datetime]:
     return [session.open_at + timedelta(minutes=minute, seconds=2) for minute in minutes]
 
 
-def play(morning: Morning, warehouse: LiveWarehouse) -> set[tuple[str, datetime, str]]:
+def play(recorded: Recorded, warehouse: LiveWarehouse) -> set[tuple[str, datetime, str]]:
     """Play the session through the monitor; return its signals."""
-    moments = ticks(morning.session)
+    moments = ticks(recorded.session)
     clock = ManualClock(moments[0])
     monitor = Monitor(
         warehouse,
-        RecordedFeed(morning.bars),
+        RecordedFeed(recorded.bars),
         clock,
         Broadcaster(0, 10),
-        Scorer(morning.live.data_dir, *warehouse.feature_definitions()),
-        warehouse_path=morning.live.warehouse_path,
+        Scorer(recorded.live.data_dir, *warehouse.feature_definitions()),
+        warehouse_path=recorded.live.warehouse_path,
         tick_seconds=5.0,
     )
     signals = []
@@ -193,12 +196,11 @@ def test_live_equals_batch(
     warehouse: str, session_date: date, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     recorded = record(request.getfixturevalue(warehouse), tmp_path, session_date)
-    live_settings = recorded.morning.live
-    with open_live(live_settings.live_path, live_settings.published_path) as live_warehouse:
-        signals = play(recorded.morning, live_warehouse)
+    with open_live(recorded.live.live_path, recorded.live.published_path) as live_warehouse:
+        signals = play(recorded, live_warehouse)
     batch = recorded.batch / "published" / "warehouse.duckdb"
-    with duckdb.connect(live_settings.live_path) as live:
-        live.execute(f"attach '{live_settings.published_path}' as published (read_only)")
+    with duckdb.connect(recorded.live.live_path) as live:
+        live.execute(f"attach '{recorded.live.published_path}' as published (read_only)")
         for mart in ("features_1m", "states_1m"):
             found = differing_cells(live, batch, mart)
             assert found.pop("compared") > 300
