@@ -8,7 +8,7 @@ VARS = $(if $(DBT_VARS),--vars '$(DBT_VARS)')
 export DBT_VARS
 export DBT_PROJECT_DIR := $(CURDIR)/dbt_project
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
-.PHONY: help setup demo ingest features train live sql docs bench check test
+.PHONY: help setup demo ingest features train live replay sql docs bench check test
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,7 +20,6 @@ setup: .venv/.ready ## the virtual environment with exact versions
 
 demo: setup ## the whole path on a simulated market, to live signals (SIGNALS=1 ends after one)
 	@$(PY) -m live.demo
-
 ingest: setup ## what the coming session needs from the provider, and no more
 	$(PY) -m ingest calendar
 	$(PY) -m ingest universe
@@ -35,11 +34,12 @@ features: setup ## dbt build, a new published snapshot, exports
 	$(PY) -m ingest calendar
 	$(DBT) build --exclude-resource-type unit_test $(VARS)
 	$(PY) -m ingest export
-
 train: setup ## models from the published snapshot
 	$(PY) -m ml.train
 live: setup ## the live service
 	$(PY) -m live serve
+replay: setup ## a recorded session through the live loop, held against batch (DATE=2025-11-04 DIFF='rvol_min=3')
+	@$(PY) -m live replay $(DATE) $(addprefix --diff ,$(DIFF))
 bench: setup ## what the warehouse costs, against peers beside it (PARTS='build live')
 	$(PY) -m tests.bench.warehouse $(PARTS)
 

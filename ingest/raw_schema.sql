@@ -86,3 +86,15 @@ create table if not exists raw.signals (
     model_run varchar, payload varchar not null,
     provider varchar not null, landed_at timestamp not null
 );
+
+create table if not exists raw.served_features (
+    symbol varchar not null, session_date date not null, bar_at timestamp not null,
+    state varchar not null, is_entry boolean not null, features double[] not null,
+    provider varchar not null, landed_at timestamp not null
+);
+
+create table if not exists raw.served_inputs (
+    symbol varchar not null, session_date date not null, definition_hash varchar not null,
+    feature_names varchar[] not null, daily_state_hash ubigint, usual_volume_hash ubigint,
+    provider varchar not null, landed_at timestamp not null
+);

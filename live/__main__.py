@@ -1,4 +1,4 @@
-"""`python -m live serve` and `python -m live watch`."""
+"""`python -m live`: serve, watch, replay, parity."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from datetime import datetime
 from typing import Annotated, NoReturn
 
 import typer
@@ -18,6 +19,9 @@ from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError
 from live.app import create_app
 from live.checks import ClockCheck
 from live.feeds.choice import chosen_feed
+from live.recorded import ReplayError
+from live.replay import parse_changes
+from live.replay_command import print_report, replay_session
 from live.selftest import failed_self_test
 from live.serving import (
     StartError,
@@ -35,6 +39,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 START_ERRORS = (
     StartError,
+    ReplayError,
     SnapshotMissingError,
     DatabaseLockedError,
     DatabaseUnusableError,
@@ -103,6 +108,52 @@ def watch(
     except KeyboardInterrupt:
         raise typer.Exit(0 if count is None else 130) from None
     except WatchError as error:
+        _fail(str(error))
+
+
+@app.command()
+def replay(
+    day: Annotated[
+        datetime | None,
+        typer.Argument(metavar="[DATE]", formats=["%Y-%m-%d"], help="The newest, if not given."),
+    ] = None,
+    diff: Annotated[
+        list[str] | None,
+        typer.Option(help="rule=value: show which signals that would add and drop. Repeatable."),
+    ] = None,
+    as_landed: Annotated[
+        bool, typer.Option(help="Bars in the versions and at the moments that they landed then.")
+    ] = False,
+    every: Annotated[int, typer.Option(min=1, max=60, help="Bars come every so many minutes.")] = 1,
+) -> None:
+    """Play a recorded session through the live loop; hold what it serves against batch.
+
+    Status 1 where a difference is unexplained, or the signals are not those of marts.entries_1m.
+    """
+    logging.basicConfig(level=logging.WARNING, force=True)
+    try:
+        changes = parse_changes(diff or [])
+        every_minutes = None if as_landed else every
+        if not replay_session(_settings(), day and day.date(), changes, every_minutes):
+            raise typer.Exit(1)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except START_ERRORS as error:
+        _fail(str(error))
+
+
+@app.command()
+def parity(
+    day: Annotated[
+        datetime | None,
+        typer.Argument(metavar="[DATE]", formats=["%Y-%m-%d"], help="The newest, if not given."),
+    ] = None,
+) -> None:
+    """Show how what was served live in a session compares with batch; status 1 if unexplained."""
+    try:
+        if not print_report(_settings(), day and day.date()):
+            raise typer.Exit(1)
+    except START_ERRORS as error:
         _fail(str(error))
 
 

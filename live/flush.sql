@@ -21,6 +21,21 @@ anti join raw.bars_1m as stored
         and stored.bar_at = live.bar_at
         and stored.provider = live.provider;
 
+-- One and the same version was known from its first landing on.
+update raw.bars_1m as stored
+set landed_at = live.landed_at
+from day_bars_1m as live
+where
+    stored.symbol = live.symbol
+    and stored.bar_at = live.bar_at
+    and stored.provider = live.provider
+    and stored.open is not distinct from live.open
+    and stored.high is not distinct from live.high
+    and stored.low is not distinct from live.low
+    and stored.close is not distinct from live.close
+    and stored.volume is not distinct from live.volume
+    and stored.landed_at > live.landed_at;
+
 delete from day_conflicts
 where
     stored_row.open is not distinct from live_row.open
@@ -87,3 +102,21 @@ anti join raw.rejected_rows as stored
         stored.table_name = live.table_name
         and stored.row_text is not distinct from live.row_text
         and stored.provider = live.provider;
+
+insert into raw.served_features by name
+select live.*
+from day_served_features as live
+anti join raw.served_features as stored
+    on
+        stored.symbol = live.symbol
+        and stored.bar_at = live.bar_at
+        and stored.landed_at = live.landed_at;
+
+insert into raw.served_inputs by name
+select live.*
+from day_served_inputs as live
+anti join raw.served_inputs as stored
+    on
+        stored.symbol = live.symbol
+        and stored.session_date = live.session_date
+        and stored.landed_at = live.landed_at;

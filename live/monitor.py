@@ -283,7 +283,7 @@ class Monitor:
                 since = session.pre_open_at
             else:
                 self._warehouse.freshen(session.session_date, since)
-            return self._warehouse.entries(session.session_date, since)
+            return self._warehouse.serve(session.session_date, self.watchlist, since, landed_at)
 
     def _fresh_since(self, now: datetime) -> datetime:
         """Return the earliest available_at of a bar that may still be sent."""

@@ -23,6 +23,7 @@ from ingest.warehouse import Landing, land, open_warehouse
 from live.broadcast import Message
 from live.feeds import Polled
 from live.messages import Rules
+from live.served import ServedRows
 from live.sessions import Session
 from live.signals import Entry, Signal
 
@@ -73,6 +74,7 @@ class LiveWarehouse:
         self._published_path = published_path
         self._attached: Path | None = None
         self._live_tables = self._connection.execute("from intermediate.live_tables").fetchall()
+        self._served: ServedRows | None = None
         self.left_open: ExitStack | None = None
         """Keeps a database from being closed while a statement runs."""
         self._reading = threading.Lock()
@@ -300,15 +302,20 @@ class LiveWarehouse:
         """Bound what the views read (dbt_project/macros/bounds.sql); no value changes."""
         self._connection.execute("set variable rows_from = $since", {"since": since})
 
-    def entries(self, session_date: date, since: datetime) -> pa.Table:
-        """Return the rows of marts.states_1m of a session, from `since` on, that are entries."""
+    def serve(
+        self, session_date: date, symbols: Sequence[str], since: datetime, evaluated_at: datetime
+    ) -> pa.Table:
+        """Evaluate the bars of a session from `since` on; return the rows that are entries.
+
+        All rows are kept with the moment of the evaluation (raw.served_features), for the parity
+        report.
+        """
         self._want_rows_from(since)
-        return self._connection.sql(
-            "select * from marts.states_1m "
-            "where session_date = $session_date and bar_at >= $since and is_entry "
-            "order by bar_at, symbol",
-            params={"session_date": session_date, "since": since},
-        ).to_arrow_table()
+        self._served = self._served or ServedRows(self._connection)
+        with self._transaction():
+            self._served.keep_inputs(session_date, self.snapshot, symbols, evaluated_at)
+            self._served.evaluate(session_date, since, evaluated_at)
+        return self._served.entries()
 
     def newest_bar_at(self, session_date: date) -> datetime | None:
         """Return the newest bar's start."""
@@ -365,6 +372,8 @@ class LiveWarehouse:
             "fetch_log": "select * from raw.fetch_log where requested_at < $day + interval 2 day",
             "rejected_rows": "select * from raw.rejected_rows "
             "where landed_at < $day + interval 2 day",
+            "served_features": "select * from raw.served_features where session_date = $day",
+            "served_inputs": "select * from raw.served_inputs where session_date = $day",
         }
         return {
             table: self._connection.sql(query, params={"day": session_date}).to_arrow_table()
@@ -385,6 +394,8 @@ class LiveWarehouse:
                 ("quotes", "quoted_at"),
                 ("fetch_log", "requested_at"),
                 ("rejected_rows", "landed_at"),
+                ("served_features", "session_date"),
+                ("served_inputs", "session_date"),
             ):
                 self._connection.execute(
                     f"delete from raw.{table} where {column} < $session_date",
@@ -411,7 +422,7 @@ def snapshot_version(published_path: Path) -> Path:
 
 
 def to_entries(rows: pa.Table) -> list[Entry]:
-    """Return the entries that the rows of `LiveWarehouse.entries` stand for."""
+    """Return the entries that the rows of `LiveWarehouse.serve` stand for."""
     return [Entry(**row) for row in rows.select(ENTRY_COLUMNS).to_pylist()]
 
 

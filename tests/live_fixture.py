@@ -51,6 +51,10 @@ select * from (values
     (date '2025-11-05', 'AAA', true, null, 90.0, null, null),
     (date '2025-11-05', 'BIG', false, 2, null, 'price and market cap', 'market_cap up to 1.5e9')
 ) as outcomes(session_date, symbol, is_watched, failed_step, score, step_name, requirement);
+create schema intermediate;
+create table intermediate.int_nightly_inputs (
+    symbol varchar, session_date date, daily_state_hash ubigint, usual_volume_hash ubigint
+);
 """
 
 LIVE = """

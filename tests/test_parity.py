@@ -66,6 +66,15 @@ class RecordedFeed:
 
 
 @dataclass(frozen=True)
+class Morning:
+    """Where live is to see a session for the first time, and what the session will bring."""
+
+    live: Settings
+    session: Session
+    bars: pa.Table
+
+
+@dataclass(frozen=True)
 class Recorded:
     """A recorded session: where batch built it, and where live is to see it for the first time."""
 
@@ -78,11 +87,18 @@ class Recorded:
 def record(built: Path, data_dir: Path, session_date: date) -> Recorded:
     """Make the morning of a session from a warehouse that has it; build both with equal rules."""
     batch = data_dir / "batch"
-    shutil.copytree(built, batch, ignore=shutil.ignore_patterns("published", "target", "logs"))
-    morning = data_dir / "morning"
-    shutil.copytree(batch, morning)
+    batch.mkdir()
+    shutil.copyfile(built / "warehouse.duckdb", batch / "warehouse.duckdb")
     run_dbt(batch, "run", "--vars", EVERY_SYMBOL_PASSES)
-    with duckdb.connect(morning / "warehouse.duckdb") as connection:
+    morning = make_morning(built, data_dir / "morning", session_date)
+    return Recorded(batch, morning.live, morning.session, morning.bars)
+
+
+def make_morning(built: Path, data_dir: Path, session_date: date) -> Morning:
+    """Make a warehouse that does not know the session yet, and the live views beside it."""
+    data_dir.mkdir()
+    shutil.copyfile(built / "warehouse.duckdb", data_dir / "warehouse.duckdb")
+    with duckdb.connect(data_dir / "warehouse.duckdb") as connection:
         session = Session(
             *connection.execute(
                 "select session_date, pre_open_at, open_at, close_at, post_close_at "
@@ -102,10 +118,10 @@ def record(built: Path, data_dir: Path, session_date: date) -> Recorded:
                 f"update raw.{table} set landed_at = $at", {"at": session.pre_open_at}
             )
         connection.execute("update raw.profiles set landed_at = $at", {"at": session.pre_open_at})
-    run_dbt(morning, "run", "--vars", EVERY_SYMBOL_PASSES)
-    settings = Settings(data_dir=morning, dbt_vars=EVERY_SYMBOL_PASSES)
+    run_dbt(data_dir, "run", "--vars", EVERY_SYMBOL_PASSES)
+    settings = Settings(data_dir=data_dir, dbt_vars=EVERY_SYMBOL_PASSES)
     ensure_views(settings)
-    return Recorded(batch, settings, session, bars)
+    return Morning(settings, session, bars)
 
 
 def ticks(session: Session) -> list[datetime]:

@@ -37,3 +37,11 @@
 {% macro set_hash() -%}
     bit_xor(hash(hash({{ varargs | join(', ') }})))
 {%- endmacro %}
+
+{# Whether two figures are the same: sums differ in their last digits by the order of their terms. #}
+{% macro same_value(left, right) -%}
+    (
+        {{ left }} is not distinct from {{ right }}
+        or coalesce(abs({{ left }} - {{ right }}) <= 1e-9 * greatest(1, abs({{ right }})), false)
+    )
+{%- endmacro %}

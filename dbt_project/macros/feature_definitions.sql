@@ -1,12 +1,7 @@
 {# The features as features_1m.yml declares them, as rows. #}
 {% macro feature_definitions() %}
-    {% set features = [] %}
-    {% set hash = 'none' %}
-    {% if execute %}
-        {% set node = graph.nodes['model.repump.features_1m'] %}
-        {% set features = node.columns.values() | selectattr('meta.feature') | list %}
-        {% set hash = definition_hash(node.unique_id) %}
-    {% endif %}
+    {% set features = feature_columns() %}
+    {% set hash = definition_hash('model.repump.features_1m') if execute else 'none' %}
     {% for feature in features %}
     {% for name in ['unit', 'lookback', 'null_rule'] if name not in feature.meta %}
         {{ exceptions.raise_compiler_error('features_1m.yml: the feature ' ~ feature.name ~ ' has no ' ~ name ~ ': add it to its meta') }}
@@ -23,6 +18,27 @@
     {{ 'union all' if not loop.last }}
     {% endfor %}
 {% endmacro %}
+
+{# The columns of features_1m that are features, in order, as its yml declares them. #}
+{% macro feature_columns() %}
+    {% if not execute %}{% do return([]) %}{% endif %}
+    {% set columns = graph.nodes['model.repump.features_1m'].columns.values() %}
+    {% do return(columns | selectattr('meta.feature') | list) %}
+{% endmacro %}
+
+{# The features of a row of features_1m as a list, in their order. #}
+{% macro feature_values() -%}
+    [{{ feature_columns() | map(attribute='name') | join(', ') }}]::double[]
+{%- endmacro %}
+
+{% macro feature_names() -%}
+    [{% for column in feature_columns() %}'{{ column.name }}'{{ ', ' if not loop.last }}{% endfor %}]::varchar[]
+{%- endmacro %}
+
+{# The value of one feature, by its name, in a row that has such a list. #}
+{% macro value_of(relation, feature) -%}
+    list_extract({{ relation }}.features, list_position({{ relation }}.feature_names, {{ feature }}))
+{%- endmacro %}
 
 {# A hash of the text that defines a model: its SQL and that of all its ancestors, with macros and
    vars put in. It names models instead of relations, so it is the same in every target. #}
