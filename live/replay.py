@@ -160,7 +160,7 @@ def _play(
         warehouse_path=settings.warehouse_path,
         tick_seconds=settings.live_tick_seconds,
     )
-    signals = []
+    signals = monitor.tick()  # the service runs before the first bar: no entry is too old to send
     for number, step in enumerate(in_time, 1):
         clock.at = max(step.at, day.session.pre_open_at)
         signals += monitor.tick()
