@@ -19,6 +19,7 @@ from live.sessions import Session
 DAY = named_statements("day.sql")
 
 READ_BY_THE_SERVICE = {
+    "marts.coming_session",
     "marts.market_sessions",
     "marts.watchlist",
     "marts.signal_rules",
@@ -28,6 +29,8 @@ READ_BY_THE_SERVICE = {
 }
 """What the service and the report read of a snapshot, besides the views of live.duckdb."""
 
+COMING = {"marts.coming_session": "marts.market_sessions"}
+"""The session to come is, on a recorded day, that day."""
 
 NOTHING_RECORDED = (
     "the snapshot has no bars of any session's watchlist: "
@@ -110,18 +113,20 @@ def cut_snapshot(
 ) -> None:
     """Write to `target` what `relations` of the snapshot hold of one session.
 
-    A relation that knows no session is copied whole. Signals that were sent then are left out.
+    A relation that knows no session is copied whole. Signals that were sent then are left out, and
+    the session to come is the one recorded.
     """
     with recorded(snapshot, target) as connection:
         for relation in sorted({*relations, *READ_BY_THE_SERVICE}):
             connection.execute(f"create schema if not exists {relation.split('.')[0]}")
-            columns = connection.execute(f"describe recorded.{relation}").fetchall()
+            source = COMING.get(relation, relation)
+            columns = connection.execute(f"describe recorded.{source}").fetchall()
             where = "session_date = $day" if "session_date" in {c for c, *_ in columns} else "true"
             if relation == "marts.signals":
                 where = "false"
             values = {"day": session_date} if "$day" in where else None
             connection.execute(
-                f"create table {relation} as select * from recorded.{relation} where {where}",
+                f"create table {relation} as select * from recorded.{source} where {where}",
                 values,
             )
 
