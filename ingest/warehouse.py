@@ -190,8 +190,8 @@ def land(
     if spec.key:
         landing = _merge(connection, table, spec, columns, landed_at)
     else:
-        connection.execute(f"insert into raw.{table} select * exclude (row_id) from incoming_rows")
-        landing = Landing(inserted=_count(connection, "incoming_rows"))
+        insert = f"insert into raw.{table} select * exclude (row_id) from incoming_rows"
+        landing = Landing(inserted=_changed(connection, insert))
     connection.execute("drop table incoming_rows")
     return landing + Landing(rejected=rejected)
 
@@ -247,10 +247,13 @@ def _reject(
     if not rules:
         return 0
     reasons = " ".join(f"when not coalesce({test}, false) then '{why}'" for why, test in rules)
-    connection.execute(
+    rejected = _changed(
+        connection,
         "create or replace temp table rejected as "
-        f"select row_id, case {reasons} end as reason from incoming_rows where reason is not null"
+        f"select row_id, case {reasons} end as reason from incoming_rows where reason is not null",
     )
+    if not rejected:
+        return 0
     fields = ", ".join(c for c in columns if c not in ("provider", "landed_at"))
     connection.execute(
         f"""
@@ -273,8 +276,6 @@ def _reject(
         },
     )
     connection.execute("delete from incoming_rows where row_id in (select row_id from rejected)")
-    rejected = _count(connection, "rejected")
-    connection.execute("drop table rejected")
     return rejected
 
 
@@ -295,23 +296,25 @@ def _merge(
     same_key = " and ".join(f"stored.{c} = incoming_rows.{c}" for c in spec.key)
     values = [c for c in columns if c not in (*spec.key, "provider", "landed_at")]
     differs = " or ".join(f"stored.{c} is distinct from incoming_rows.{c}" for c in values)
-    offered = _count(connection, "incoming_rows")
-    connection.execute(
+    doubles = _changed(
+        connection,
         "delete from incoming_rows where row_id not in "
-        f"(select max(row_id) from incoming_rows group by {key})"
+        f"(select max(row_id) from incoming_rows group by {key})",
     )
-    connection.execute(
+    known = _changed(
+        connection,
         "create or replace temp table superseded as select stored.*, incoming_rows.row_id, "
         f"{differs or 'false'} as is_revised "
-        f"from raw.{table} as stored inner join incoming_rows on {same_key}"
+        f"from raw.{table} as stored inner join incoming_rows on {same_key}",
     )
-    connection.execute(
+    same = known and _changed(
+        connection,
         "delete from incoming_rows where row_id in "
-        "(select row_id from superseded where not is_revised)"
+        "(select row_id from superseded where not is_revised)",
     )
-    connection.execute("delete from superseded where not is_revised")
-    revised = _count(connection, "superseded")
+    revised = known - same
     if revised:
+        connection.execute("delete from superseded where not is_revised")
         if spec.revisions:
             connection.execute(
                 f"insert into raw.{spec.revisions} ({names}, superseded_at) "
@@ -321,11 +324,12 @@ def _merge(
         connection.execute(
             f"delete from raw.{table} as stored using superseded as incoming_rows where {same_key}"
         )
-    connection.execute(f"insert into raw.{table} ({names}) select {names} from incoming_rows")
-    landed = _count(connection, "incoming_rows")
-    connection.execute("drop table superseded")
-    return Landing(inserted=landed - revised, revised=revised, unchanged=offered - landed)
+    landed = _changed(
+        connection, f"insert into raw.{table} ({names}) select {names} from incoming_rows"
+    )
+    return Landing(inserted=landed - revised, revised=revised, unchanged=doubles + same)
 
 
-def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    return int(connection.execute(f"select count(*) from {table}").fetchall()[0][0])
+def _changed(connection: duckdb.DuckDBPyConnection, statement: str) -> int:
+    """Run a statement; return how many rows it made or removed."""
+    return int(connection.execute(statement).fetchall()[0][0])

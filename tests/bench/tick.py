@@ -21,9 +21,11 @@ from pathlib import Path
 from statistics import median
 
 import duckdb
+import httpx
 import pyarrow as pa
 import typer
 import uvicorn
+from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
 from ingest.settings import Settings
@@ -98,6 +100,8 @@ def measure(data_dir: Path, symbols: int) -> None:
     rules = json.dumps(RULES | SCANNER | {"watchlist_size": symbols})
     landed(data_dir, symbols, 7)
     dbt_run(data_dir, "--full-refresh", "--vars", rules)
+    for path in data_dir.glob("live.duckdb*"):
+        path.unlink()
     make_today(data_dir)
     dbt_run(data_dir, "--target", "live", "--select", "tag:live", "--vars", rules)
     settings = Settings(data_dir=data_dir, live_port=0, live_token=None, _env_file=None)  # type: ignore[call-arg]
@@ -110,9 +114,10 @@ def measure(data_dir: Path, symbols: int) -> None:
             server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
             thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
             thread.start()
-            url = f"ws://127.0.0.1:{listener.getsockname()[1]}/ws"
+            address = f"127.0.0.1:{listener.getsockname()[1]}"
             try:
-                report(symbols, hand_over(url, feed, bars))
+                report(symbols, hand_over(f"ws://{address}/ws", feed, bars))
+                print("  " + stages(address), flush=True)
             finally:
                 feed.close()
                 server.should_exit = True
@@ -167,6 +172,23 @@ def hand_over(
         times.append((came_at[0] - feed.handed_at, came_at[-1] - feed.handed_at, len(came_at)))
     client.terminate()
     return times[1:]
+
+
+def stages(address: str) -> str:
+    """Return the mean milliseconds of each stage of a tick, the first one's included."""
+    text = httpx.get(f"http://{address}/metrics", trust_env=False, timeout=30).text
+    samples = {
+        (sample.name.rpartition("_")[2], sample.labels["stage"]): sample.value
+        for family in text_string_to_metric_families(text)
+        if family.name == "repump_stage_seconds"
+        for sample in family.samples
+    }
+    ticks = samples["count", "land"]
+    return "a tick: " + ", ".join(
+        f"{stage} {samples['sum', stage] / ticks * 1000:.1f} ms"
+        for kind, stage in samples
+        if kind == "count" and stage != "fetch" and stage != "tick"
+    )
 
 
 def report(symbols: int, times: list[tuple[float, float, int]]) -> None:

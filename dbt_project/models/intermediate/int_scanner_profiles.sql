@@ -1,5 +1,6 @@
 {# One row per (symbol, session_date it is for): the symbol's profile as it was known before that
-   session. What the master files say of a symbol (ETF, test issue) counts in every session. #}
+   session. What the master files say of a symbol (ETF, test issue) counts in every session. A market
+   cap without end is none. #}
 with sessions as (select * from {{ ref('int_sessions_in_scope') }}),
 
 universe as (select * from {{ ref('stg_universe') }}),
@@ -20,7 +21,7 @@ known as (
         symbols.symbol,
         sessions.session_date,
         profiles.company_name,
-        profiles.market_cap,
+        case when isfinite(profiles.market_cap) then profiles.market_cap end as market_cap,
         profiles.price,
         profiles.exchange,
         {{ is_common_stock('profiles', 'universe') }} as is_common_stock
