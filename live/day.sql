@@ -12,10 +12,16 @@ semi join recorded.intermediate.int_bars_1m_lagged as bars using (symbol, sessio
 where watchlist.session_date = $session_date
 order by watchlist.symbol;
 
+-- name: traded
+-- Who has bars, whether or not it was on a watchlist.
+select distinct symbol
+from recorded.intermediate.int_bars_1m_lagged
+where session_date = $session_date
+order by symbol;
+
 -- name: replayable
 select distinct session_date
-from recorded.marts.watchlist
-semi join recorded.intermediate.int_bars_1m_lagged using (symbol, session_date)
+from recorded.intermediate.int_bars_1m_lagged
 order by session_date;
 
 -- name: closed

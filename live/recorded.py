@@ -33,7 +33,7 @@ COMING = {"marts.coming_session": "marts.market_sessions"}
 """The session to come is, on a recorded day, that day."""
 
 NOTHING_RECORDED = (
-    "the snapshot has no bars of any session's watchlist: "
+    "the snapshot has no bars of any session: "
     "run make ingest (or python -m ingest import) and make features"
 )
 
@@ -44,10 +44,12 @@ class ReplayError(RuntimeError):
 
 @dataclass(frozen=True)
 class Day:
-    """What a session brought to those on its watchlist that have bars."""
+    """What a session brought."""
 
     session: Session
     symbols: list[str]
+    """Those on its watchlist that have bars; all that have bars where it had no watchlist."""
+    had_watchlist: bool
     steps: list[Step]
     quotes: pa.Table
 
@@ -69,7 +71,8 @@ def read_day(snapshot: Path, session_date: date, every_minutes: int | None) -> D
     """
     with recorded(snapshot) as connection:
         session = _session(connection, session_date)
-        symbols = [symbol for (symbol,) in _rows(connection, "watched", session_date)]
+        watched = _rows(connection, "watched", session_date)
+        symbols = [symbol for (symbol,) in watched or _rows(connection, "traded", session_date)]
         if not symbols:
             raise ReplayError(_nobody_watched(connection, session_date))
         values: dict[str, Any] = {"session_date": session_date, "symbols": symbols}
@@ -91,11 +94,11 @@ def read_day(snapshot: Path, session_date: date, every_minutes: int | None) -> D
             f"the bars of {session_date} all landed after the session (they were bought, nobody "
             "watched them live): replay it without --as-landed"
         )
-    return Day(session, symbols, steps, quotes)
+    return Day(session, symbols, bool(watched), steps, quotes)
 
 
 def replayable(snapshot: Path) -> list[date]:
-    """Return the sessions of which bars of the watchlist are recorded, oldest first."""
+    """Return the sessions of which bars are recorded, oldest first."""
     with recorded(snapshot) as connection:
         return [row[0] for row in connection.execute(DAY["replayable"]).fetchall()]
 
@@ -108,13 +111,11 @@ def newest_replayable(snapshot: Path) -> date:
     return days[-1]
 
 
-def cut_snapshot(
-    snapshot: Path, target: Path, session_date: date, relations: Collection[str]
-) -> None:
+def cut_snapshot(snapshot: Path, target: Path, day: Day, relations: Collection[str]) -> None:
     """Write to `target` what `relations` of the snapshot hold of one session.
 
-    A relation that knows no session is copied whole. Signals that were sent then are left out, and
-    the session to come is the one recorded.
+    A relation that knows no session is copied whole. Signals that were sent then are left out, the
+    session to come is the one recorded, and its watchlist has the day's symbols.
     """
     with recorded(snapshot, target) as connection:
         for relation in sorted({*relations, *READ_BY_THE_SERVICE}):
@@ -124,10 +125,17 @@ def cut_snapshot(
             where = "session_date = $day" if "session_date" in {c for c, *_ in columns} else "true"
             if relation == "marts.signals":
                 where = "false"
-            values = {"day": session_date} if "$day" in where else None
+            values = {"day": day.session.session_date} if "$day" in where else None
             connection.execute(
                 f"create table {relation} as select * from recorded.{source} where {where}",
                 values,
+            )
+        if not day.had_watchlist:
+            connection.execute(
+                "insert into marts.watchlist by name "
+                "select $day as session_date, symbol, row_number() over (order by symbol) as rank "
+                "from (select unnest($symbols) as symbol)",
+                {"day": day.session.session_date, "symbols": day.symbols},
             )
 
 
@@ -159,7 +167,7 @@ def _nobody_watched(connection: duckdb.DuckDBPyConnection, session_date: date) -
     if not days:
         return NOTHING_RECORDED
     return (
-        f"the snapshot has no bars of {session_date} for its watchlist: choose another DATE "
+        f"the snapshot has no bars of {session_date}: choose another DATE "
         f"(the newest of {len(days)} with bars: {', '.join(days[-5:])}), "
         "or ingest them and run make features"
     )

@@ -89,8 +89,7 @@ class Stage:
         with TemporaryDirectory(dir=self.folder) as scratch:
             live, published = Path(scratch) / "live.duckdb", Path(scratch) / "day.duckdb"
             shutil.copyfile(self._template, live)
-            session_date = day.session.session_date
-            cut_snapshot(self.snapshot, published, session_date, self._nightly_relations())
+            cut_snapshot(self.snapshot, published, day, self._nightly_relations())
             with open_live(live, published) as warehouse:
                 signals = _play(day, warehouse, self.settings, progress)
                 report = warehouse.read("from marts.parity_report order by ordinal")

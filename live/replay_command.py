@@ -30,6 +30,11 @@ def replay_session(
     snapshot = snapshot_version(settings.published_path)
     session_date = session_date or newest_replayable(snapshot)
     day = read_day(snapshot, session_date, every_minutes)
+    if not day.had_watchlist:
+        console.print(
+            f"no watchlist was made for {session_date}: all {len(day.symbols)} symbols with bars "
+            "are replayed"
+        )
     console.print("creating the views of a scratch live database (dbt) …")
     with stage(settings) as scratch, _progress(console) as progress:
         task = progress.add_task(f"replaying {session_date}", total=None)
