@@ -83,6 +83,21 @@ def test_real_session_equals_batch(
     assert replayed.replayed == replayed.offline
 
 
+def test_day_without_a_watchlist_replays_all_with_bars(scratch: Stage, tmp_path: Path) -> None:
+    snapshot = tmp_path / "snapshot.duckdb"
+    shutil.copyfile(scratch.snapshot, snapshot)
+    snapshot.chmod(0o644)
+    with duckdb.connect(str(snapshot)) as connection:
+        connection.execute("delete from marts.watchlist where session_date = $day", {"day": DAY})
+        traded = connection.execute(
+            "select distinct symbol from raw.bars_1m where session_date = $day order by symbol",
+            {"day": DAY},
+        ).fetchall()
+    replayed = replay(Stage(scratch.settings, snapshot, scratch.folder), DAY, 60)
+    assert replayed.day.symbols == [symbol for (symbol,) in traded]
+    assert differing_cells(replayed) == 0
+
+
 def test_skewed_live_view_is_unexplained(scratch: Stage, tmp_path: Path) -> None:
     shutil.copyfile(scratch.folder / "live.duckdb", tmp_path / "live.duckdb")
     with duckdb.connect(str(tmp_path / "live.duckdb")) as connection:
