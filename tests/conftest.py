@@ -1,13 +1,17 @@
-"""Warehouses that many tests read, each built once."""
+"""Warehouses that many tests read, each built once; the live service on a small database."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from ingest.settings import Settings
 from ingest.simulator.generated import GeneratedMarket
+from tests.live_fixture import build
+from tests.live_server import Running, serving, wait_until
 from tests.warehouse_builder import REAL, land_generated, land_real, run_dbt
 
 GENERATED_FIRST, GENERATED_LAST = date(2024, 10, 15), date(2024, 12, 27)
@@ -63,3 +67,17 @@ def _real(factory: pytest.TempPathFactory, year: int, symbols: list[str]) -> Pat
     land_real(data_dir / "warehouse.duckdb", year, symbols)
     run_dbt(data_dir, "build")
     return data_dir
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of a small live database."""
+    return build(tmp_path)
+
+
+@pytest.fixture
+def running(settings: Settings) -> Iterator[Running]:
+    """The service on the small live database, in its session."""
+    with serving(settings) as service:
+        wait_until(lambda: service.service.monitor.is_open)
+        yield service

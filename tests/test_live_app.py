@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 from websockets.sync.client import connect
 
 from ingest.settings import Settings
-from tests.live_fixture import build
 from tests.live_server import Running, one_break_out, serving, wait_until
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return build(tmp_path)
-
-
-@pytest.fixture
-def running(settings: Settings) -> Iterator[Running]:
-    with serving(settings) as service:
-        wait_until(lambda: service.service.monitor.is_open)
-        yield service
 
 
 def test_signals_route_has_the_websockets_payloads(running: Running) -> None:

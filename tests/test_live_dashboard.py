@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,24 +17,12 @@ from ingest.warehouse import Landing
 from live.monitor import Counts
 from live.routes.dashboard import FOLDER
 from live.states import NewestStates
-from tests.live_fixture import SESSION, bars, build
+from tests.live_fixture import SESSION, bars
 from tests.live_server import Running, one_break_out, serving, wait_until
 
 NODE = shutil.which("node")
 PAGE = (FOLDER / "index.html").read_text()
 MODULES = sorted(FOLDER.glob("*.js"))
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return build(tmp_path)
-
-
-@pytest.fixture
-def running(settings: Settings) -> Iterator[Running]:
-    with serving(settings) as service:
-        wait_until(lambda: service.service.monitor.is_open)
-        yield service
 
 
 @pytest.mark.skipif(NODE is None, reason="node is not installed: apt-get install nodejs")

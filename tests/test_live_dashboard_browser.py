@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -13,7 +12,7 @@ from pydantic import SecretStr
 
 from ingest.settings import Settings
 from live.broadcast import Message
-from tests.live_fixture import bars, build
+from tests.live_fixture import bars
 from tests.live_server import Running, one_break_out, serving, wait_until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -46,18 +45,6 @@ def page(browser: Browser) -> Iterator[Page]:
         assert [
             text for text in complaints if NETWORK not in text and "WebSocket" not in text
         ] == []
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return build(tmp_path)
-
-
-@pytest.fixture
-def running(settings: Settings) -> Iterator[Running]:
-    with serving(settings) as service:
-        wait_until(lambda: service.service.monitor.is_open)
-        yield service
 
 
 def open_page(page: Page, running: Running) -> None:

@@ -6,10 +6,9 @@ Whatever the service says is held against the schema that it serves.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from live.broadcast import Message
 from live.messages import RECEIVED, SENT, Rules, describe_messages
 from live.routes import socket as route
 from live.signals import Entry, Score, make_signal
-from tests.live_fixture import DAY, OPEN, bars, build
+from tests.live_fixture import DAY, OPEN, bars
 from tests.live_server import Running, one_break_out, serving, wait_until
 
 ENTRY = Entry(
@@ -86,18 +85,6 @@ def publish(running: Running, *messages: Message) -> None:
 
 def open_to_all(settings: Settings) -> Settings:
     return settings.model_copy(update={"live_host": "0.0.0.0", "live_token": SecretStr("secret")})
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return build(tmp_path)
-
-
-@pytest.fixture
-def running(settings: Settings) -> Iterator[Running]:
-    with serving(settings) as service:
-        wait_until(lambda: service.service.monitor.is_open)
-        yield service
 
 
 def test_signal_reaches_the_websocket(running: Running) -> None:
