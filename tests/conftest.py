@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -69,10 +70,17 @@ def _real(factory: pytest.TempPathFactory, year: int, symbols: list[str]) -> Pat
     return data_dir
 
 
+@pytest.fixture(scope="session")
+def live_template(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of the small live database that each test gets a copy of."""
+    return build(tmp_path_factory.mktemp("live"))
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(live_template: Settings, tmp_path: Path) -> Settings:
     """Settings of a small live database."""
-    return build(tmp_path)
+    shutil.copytree(live_template.data_dir, tmp_path / "data", symlinks=True)
+    return Settings(**live_template.model_dump() | {"data_dir": tmp_path / "data"}, _env_file=None)
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import duckdb
 import pytest
@@ -18,23 +16,10 @@ from live.health import describe
 from live.monitor import Monitor
 from live.scoring import Scorer
 from live.warehouse import LiveWarehouse, open_live
-from tests.live_fixture import DAY, OPEN, POST, HandClock, ListFeed, bar, bars, build, publish
+from tests.live_fixture import DAY, OPEN, POST, HandClock, ListFeed, bar, bars, publish
 
 T = OPEN + timedelta(minutes=30)
 """15:00 UTC."""
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("live")
-    build(folder)
-    return folder
-
-
-@pytest.fixture
-def settings(template: Path, tmp_path: Path) -> Settings:
-    shutil.copytree(template, tmp_path / "data", symlinks=True)
-    return Settings(data_dir=tmp_path / "data", live_tick_seconds=5, _env_file=None)  # type: ignore[call-arg]
 
 
 def at(minute: int, second: int = 0) -> datetime:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import duckdb
 import pytest
@@ -12,24 +10,11 @@ import pytest
 from ingest.settings import Settings
 from ingest.warehouse import RAW_SCHEMA
 from live.warehouse import LiveWarehouse
-from tests.live_fixture import DAY, OPEN, POST, HandClock, ListFeed, bar, bars, build, publish
+from tests.live_fixture import DAY, OPEN, POST, HandClock, ListFeed, bar, bars, publish
 from tests.test_live_monitor import monitoring, run
 
 T = OPEN + timedelta(minutes=30)
 SERVED = "select symbol, bar_at, landed_at from raw.served_features order by all"
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("served")
-    build(folder)
-    return folder
-
-
-@pytest.fixture
-def settings(template: Path, tmp_path: Path) -> Settings:
-    shutil.copytree(template, tmp_path / "data", symlinks=True)
-    return Settings(data_dir=tmp_path / "data", live_tick_seconds=5, _env_file=None)  # type: ignore[call-arg]
 
 
 def at(minute: int, second: int = 0) -> datetime:

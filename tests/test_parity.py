@@ -183,6 +183,25 @@ def differing_cells(live: duckdb.DuckDBPyConnection, batch: Path, mart: str) -> 
     return {name: count for name, count in zip(names, row, strict=True) if count}
 
 
+def equal_batch(recorded: Recorded) -> set[tuple[str, datetime, str]]:
+    """Hold what live has against batch, row for row; return the signals that batch gives."""
+    batch = recorded.batch / "published" / "warehouse.duckdb"
+    with duckdb.connect(recorded.live.live_path) as live:
+        live.execute(f"attach '{recorded.live.published_path}' as published (read_only)")
+        for mart in ("features_1m", "states_1m"):
+            found = differing_cells(live, batch, mart)
+            assert found.pop("compared") > 300
+            assert not found
+        watched = live.execute("select distinct symbol from published.marts.watchlist").fetchall()
+    with duckdb.connect(batch, read_only=True) as connection:
+        entries = connection.execute(
+            "select symbol, bar_at, state from marts.entries_1m where session_date = $day "
+            "and symbol in (select unnest($watched))",
+            {"day": recorded.session.session_date, "watched": [symbol for (symbol,) in watched]},
+        ).fetchall()
+    return set(entries)
+
+
 @pytest.mark.parametrize(
     ("warehouse", "session_date"),
     [
@@ -198,18 +217,4 @@ def test_live_equals_batch(
     recorded = record(request.getfixturevalue(warehouse), tmp_path, session_date)
     with open_live(recorded.live.live_path, recorded.live.published_path) as live_warehouse:
         signals = play(recorded, live_warehouse)
-    batch = recorded.batch / "published" / "warehouse.duckdb"
-    with duckdb.connect(recorded.live.live_path) as live:
-        live.execute(f"attach '{recorded.live.published_path}' as published (read_only)")
-        for mart in ("features_1m", "states_1m"):
-            found = differing_cells(live, batch, mart)
-            assert found.pop("compared") > 300
-            assert not found
-        watched = live.execute("select distinct symbol from published.marts.watchlist").fetchall()
-    with duckdb.connect(batch, read_only=True) as connection:
-        entries = connection.execute(
-            "select symbol, bar_at, state from marts.entries_1m where session_date = $day "
-            "and symbol in (select unnest($watched))",
-            {"day": session_date, "watched": [symbol for (symbol,) in watched]},
-        ).fetchall()
-    assert signals == set(entries)
+    assert signals == equal_batch(recorded)
