@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 SHORTEST_SLEEP = 0.05
 SHOWN_FAILURES = 3
 FRESH_FOR = timedelta(minutes=2)
+INSTANT = timedelta(microseconds=1)
+"""The least by which two landings differ."""
 STOP_SECONDS = (0.3, 0.5)
 """Real seconds that a running tick gets to end when the service stops, and to be interrupted."""
 
@@ -95,6 +97,7 @@ class Monitor:
         """Why no signals may be made of what the views give; bars are landed all the same."""
         self._set("self_test", fault and f"no signals: {fault}")
         self._seq = broadcaster.last_seq
+        self._landed_at = datetime.min
         self._last: dict[str, datetime] = {}
         """Each symbol's latest signal of the session, sent or too late to be: its bar_at."""
         self._is_warm = False
@@ -219,13 +222,21 @@ class Monitor:
         """Poll and land; return when it landed."""
         with self._metrics.stage("fetch"):
             polled = self._feed.poll(session, self.watchlist, now)
-        landed_at = self._clock.now()
+        landed_at = self._landing_at()
         with self._metrics.stage("land"):
             self.counts.bars += self._warehouse.land_poll(polled, self._feed.provider, landed_at)
         self.counts.requests += polled.request_count
         self._metrics.count_requests(self._feed.provider, polled)
         self._tell_failures(polled.failures)
         return landed_at
+
+    def _landing_at(self) -> datetime:
+        """Return the time, but never one before the last: the clock may have been set back.
+
+        What was known at an evaluation is told by when it landed.
+        """
+        self._landed_at = max(self._clock.now(), self._landed_at + INSTANT)
+        return self._landed_at
 
     def _tell_failures(self, failures: dict[str, str]) -> None:
         """Log what fails now and did not before, and what works again, in a few lines at most."""
