@@ -14,6 +14,7 @@ from datetime import timedelta
 
 import httpx
 import uvicorn
+from litestar import Litestar
 from websockets.sync.client import ClientConnection
 
 from ingest.settings import Settings
@@ -61,11 +62,16 @@ def serving(
     settings: Settings, queue_size: int = 256, fault: str | None = None, port: int = 0
 ) -> Iterator[Running]:
     clock, feed = HandClock(T, speed=100), ListFeed()
-    with (
-        open_live(settings.live_path, settings.published_path) as warehouse,
-        socket.create_server(("127.0.0.1", port)) as listener,
-    ):
+    with open_live(settings.live_path, settings.published_path) as warehouse:
         app = create_app(settings, clock, feed, warehouse, queue_size, fault=fault)
+        with served(app, port) as (address, loop):
+            yield Running(address, clock, feed, app.state.service, loop)
+
+
+@contextmanager
+def served(app: Litestar, port: int = 0) -> Iterator[tuple[str, asyncio.AbstractEventLoop]]:
+    """Serve an app on loopback, in a thread; yield host:port and the thread's loop."""
+    with socket.create_server(("127.0.0.1", port)) as listener:
         server = uvicorn.Server(server_config(app))
         loop = asyncio.new_event_loop()
         thread = threading.Thread(
@@ -74,8 +80,7 @@ def serving(
         thread.start()
         try:
             wait_until(lambda: server.started)
-            bound = listener.getsockname()[1]
-            yield Running(f"127.0.0.1:{bound}", clock, feed, app.state.service, loop)
+            yield f"127.0.0.1:{listener.getsockname()[1]}", loop
         finally:
             server.should_exit = True
             thread.join(10)
