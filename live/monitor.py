@@ -11,13 +11,14 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 
+import duckdb
 import pyarrow as pa
 
 from ingest.clock import Clock
 from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError, Landing
-from live.broadcast import Broadcaster
+from live.broadcast import Broadcaster, Message
 from live.checks import ClockCheck, failed_write, low_disk, old_snapshot, slow_tick
-from live.feeds import EVERY_SYMBOL, Feed
+from live.feeds import EVERY_SYMBOL, Feed, Polled
 from live.flush import flush_day
 from live.messages import Rules
 from live.metrics import Metrics
@@ -101,6 +102,10 @@ class Monitor:
         self._last: dict[str, datetime] = {}
         """Each symbol's latest signal of the session, sent or too late to be: its bar_at."""
         self._is_warm = False
+        self._is_lost = False
+        """Whether a failed write has closed the database."""
+        self._unlanded: Polled | None = None
+        """What was polled and could not be landed; nothing more is asked for until it is."""
         self._flushed: set[date] = set()
         self._tick_starts: list[datetime] = []
         self._stopping = asyncio.Event()
@@ -115,6 +120,9 @@ class Monitor:
         loop = asyncio.get_running_loop()
         while not self._stopping.is_set():
             try:
+                if self._is_lost:
+                    for message in await loop.run_in_executor(self._thread, self._reopen):
+                        self._broadcaster.publish(message)
                 for signal in await loop.run_in_executor(self._thread, self._timed_tick):
                     self._broadcaster.publish(signal.as_message())
                 self._set("tick", None)
@@ -123,7 +131,10 @@ class Monitor:
                     return
                 self.counts.failed_ticks += 1
                 self._is_warm = False  # what it landed may not have been evaluated
+                self._is_lost |= isinstance(error, duckdb.FatalException)
                 disk = failed_write(error, self._warehouse_path.parent)
+                if disk is None:
+                    self._unlanded = None  # it may be at fault
                 self._set("tick", disk or f"{type(error).__name__}: {one_line(error)}")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._pause())
@@ -139,6 +150,13 @@ class Monitor:
                 break
             self._warehouse.interrupt()
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _reopen(self) -> list[Message]:
+        """Open the database anew; return the signals that were stored but not sent before."""
+        self._warehouse.reopen()
+        self._is_lost = False
+        self._seq = self._warehouse.last_seq()
+        return self._warehouse.signals_since(self._broadcaster.last_seq)
 
     def _pause(self) -> float:
         """Return the real seconds to the clock's next multiple of a tick."""
@@ -183,6 +201,7 @@ class Monitor:
         session = self._warehouse.session_at(now)
         if session != self.session:
             self.session, self._is_warm, self._tick_starts = session, False, []
+            self._unlanded = None
             self.failures, self.newest_bar_at = {}, None
         self.is_open = session is not None and session.pre_open_at <= now
         self._flush_before(session)
@@ -220,11 +239,13 @@ class Monitor:
 
     def _fetch(self, session: Session, now: datetime) -> datetime:
         """Poll and land; return when it landed."""
-        with self._metrics.stage("fetch"):
-            polled = self._feed.poll(session, self.watchlist, now)
-        landed_at = self._landing_at()
+        if self._unlanded is None:
+            with self._metrics.stage("fetch"):
+                self._unlanded = self._feed.poll(session, self.watchlist, now)
+        polled, landed_at = self._unlanded, self._landing_at()
         with self._metrics.stage("land"):
             self.counts.bars += self._warehouse.land_poll(polled, self._feed.provider, landed_at)
+        self._unlanded = None
         self.counts.requests += polled.request_count
         self._metrics.count_requests(self._feed.provider, polled)
         self._tell_failures(polled.failures)

@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 import pytest
 import requests
+from websockets.sync.client import connect
 
 from ingest.settings import Settings
 from live.checks import (
@@ -27,7 +28,7 @@ from live.checks import (
     slow_tick,
 )
 from tests.live_fixture import HandClock, bars, build, publish
-from tests.live_server import T, one_break_out, serving, wait_until
+from tests.live_server import T, one_break_out, seqs, serving, wait_until
 
 NOON = datetime(2025, 11, 5, 12)
 
@@ -107,7 +108,7 @@ def test_full_disk_is_told_with_the_way_out(tmp_path: Path) -> None:
         OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
         duckdb.IOException("Could not write file"),
         duckdb.TransactionException("Failed to commit: No space left on device"),
-        duckdb.FatalException("database has been invalidated"),
+        duckdb.FatalException("invalidated. Original error: Could not write file"),
     ],
 )
 def test_failed_write_says_make_room(error: Exception, tmp_path: Path) -> None:
@@ -201,6 +202,18 @@ def test_full_disk_is_told_and_outlived(settings: Settings) -> None:
         one_break_out(running)
         wait_until(lambda: running.service.broadcaster.last_seq == 1)
         assert "tick" not in running.get("/").json()["problems"]
+
+
+def test_database_closed_by_a_failed_write_is_opened_again(settings: Settings) -> None:
+    with serving(settings) as running, connect(running.ws, proxy=None) as client:
+        wait_until(lambda: running.service.monitor.is_open)
+        running.service.warehouse.read("set global checkpoint_threshold = '1KB'")
+        with files_up_to(settings.live_path.stat().st_size):
+            one_break_out(running)
+            wait_until(lambda: "opened again" in running.service.monitor.problems.get("tick", ""))
+        assert seqs(client, 1) == [1]
+        wait_until(lambda: "tick" not in running.service.monitor.problems)
+        assert [signal["seq"] for signal in running.get("/signals").json()] == [1]
 
 
 def test_lost_database_is_told_in_words(settings: Settings) -> None:
