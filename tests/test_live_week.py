@@ -18,14 +18,14 @@ SPELLS = (
     Spell("+75", 9, 11),
     Spell("-20", 11, 13),
 )
-STRETCHES = ((-2.0, 20.0),)
+STRETCHES = ((-2.0, 15.0),)
 
 
 @pytest.fixture(scope="module")
 def week(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Built, Built]:
     """Folder of a clean and a faulty run through two sessions, and what came of both."""
     folder = tmp_path_factory.mktemp("week")
-    dates = make_morning(folder / "morning", 4, 2, date(2024, 12, 2))
+    dates = make_morning(folder / "morning", 3, 2, date(2024, 12, 2))
     return folder, *play_both(folder, "massive,poll", dates, SPELLS, STRETCHES)
 
 

@@ -5,35 +5,23 @@ from __future__ import annotations
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
-import requests
 
-from ingest.budget import CallBudget
-from ingest.clock import Clock
-from ingest.providers.fmp import FmpClient
-from ingest.providers.massive import MassiveClient
-from ingest.runs import http_session
 from ingest.settings import Settings
 from live.app import create_app
 from live.checks import ClockCheck
-from live.feeds import Feed
-from live.feeds.connection import StreamConnection
-from live.feeds.failover import FailoverFeed, Named
-from live.feeds.massive_socket import MassiveDialogue
-from live.feeds.poll import PollFeed
-from live.feeds.stream import MassiveFeed
 from live.service import Service
 from live.sessions import Session
 from live.warehouse import open_live
 from tests.bench.live_kills import Witness, catch_up
+from tests.bench.week_feeds import make_feed
 from tests.bench.week_market import (
-    Addresses,
     MarketProcess,
     Spell,
     Weather,
@@ -47,8 +35,6 @@ STEP = timedelta(seconds=30)
 MINUTE = timedelta(minutes=1)
 TICK_SECONDS = 120.0
 """Real seconds after which a tick that does not end is an error."""
-PATIENCE, BACKOFF = 0.25, 0.002
-"""Real seconds that a poll waits for slow answers, and of the first pause after a failed call."""
 CLEAR = Weather()
 
 Stretch = tuple[float, float]
@@ -97,36 +83,6 @@ class SteppedClock:
     def now(self) -> datetime:
         """Return the time."""
         return self.at + self.skew
-
-
-def make_feed(name: str, at: Addresses, clock: Clock, see: Callable[..., object]) -> Feed:
-    """Return the feed that LIVE_FEED would choose, with pauses of the week's speed."""
-    feeds = {"poll": _poll_feed, "massive": _massive_feed}
-    first, *second = [Named(part, feeds[part](at, clock, see)) for part in name.split(",")]
-    return FailoverFeed(first, second[0], timedelta(seconds=90)) if second else first.feed
-
-
-def _poll_feed(at: Addresses, clock: Clock, see: Callable[..., object]) -> PollFeed:
-    budget = CallBudget("ultimate", clock)
-    client = FmpClient(
-        at.fmp, "demo", budget, clock, _session(at.fmp, see), backoff_seconds=BACKOFF
-    )
-    return PollFeed(client, clock, patience_seconds=PATIENCE, on_close=budget.stop)
-
-
-def _massive_feed(at: Addresses, clock: Clock, see: Callable[..., object]) -> MassiveFeed:
-    budget = CallBudget("ultimate", clock)
-    client = MassiveClient(
-        at.massive, "demo", budget, clock, _session(at.massive, see), backoff_seconds=BACKOFF
-    )
-    connection = StreamConnection(at.massive_socket, MassiveDialogue("demo"), clock)
-    return MassiveFeed(client, connection, clock, patience_seconds=PATIENCE, on_close=budget.stop)
-
-
-def _session(url: str, see: Callable[..., object]) -> requests.Session:
-    session = http_session(url, 16)
-    session.hooks["response"].append(see)
-    return session
 
 
 def play(plan: Plan) -> Ran:
@@ -246,8 +202,12 @@ def _take_counts(ran: Ran, service: Service) -> None:
 
 
 def copy_morning(morning: Path, data_dir: Path) -> None:
-    """Make a run's folder: the warehouse before the week, the snapshot, the views of live."""
+    """Make a run's folder: the warehouse before the week, the snapshot, the views of live.
+
+    What dbt keeps of its parsing comes along.
+    """
     data_dir.mkdir()
-    shutil.copytree(morning / "published", data_dir / "published", symlinks=True)
+    for name in ("published", "target"):
+        shutil.copytree(morning / name, data_dir / name, symlinks=True)
     for name in ("warehouse.duckdb", "live.duckdb"):
         shutil.copyfile(morning / name, data_dir / name)
