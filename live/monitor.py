@@ -272,18 +272,18 @@ class Monitor:
         At first all bars of the session so far are asked about: entries before the start are too
         old to be sent but count for the cooldown, as they do offline.
         """
-        since = self._warehouse.first_change(session.session_date, landed_at)
-        if since is not None or not self._is_warm:
-            self.newest_bar_at = self._warehouse.newest_bar_at(session.session_date)
-        if self._fault or (since is None and self._is_warm):
+        since, newest = self._warehouse.changes(session.session_date, landed_at)
+        self.newest_bar_at = newest
+        self._is_warm |= newest is None  # there is nothing to warm up with
+        if newest is None or self._fault or (since is None and self._is_warm):
             return None
         with self._metrics.stage("views"):
             if since is None or not self._is_warm:
                 self._warehouse.remake_live_tables()
                 since = session.pre_open_at
-            else:
-                self._warehouse.freshen(session.session_date, since)
-            return self._warehouse.serve(session.session_date, self.watchlist, since, landed_at)
+            return self._warehouse.serve(
+                session.session_date, self.watchlist, since, newest, landed_at
+            )
 
     def _fresh_since(self, now: datetime) -> datetime:
         """Return the earliest available_at of a bar that may still be sent."""
