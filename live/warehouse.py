@@ -369,6 +369,8 @@ class LiveWarehouse:
             "bar_revisions": "select * from raw.bar_revisions where session_date = $day",
             "quotes": "select * from raw.quotes where quoted_at < $day + interval 2 day",
             "signals": "select * from raw.signals where session_date <= $day",
+            "provisional_events": "select * from raw.provisional_events "
+            "where session_date <= $day",
             "fetch_log": "select * from raw.fetch_log where requested_at < $day + interval 2 day",
             "rejected_rows": "select * from raw.rejected_rows "
             "where landed_at < $day + interval 2 day",
