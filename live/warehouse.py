@@ -205,9 +205,33 @@ class LiveWarehouse:
 
     def store_signals(self, signals: Sequence[Signal], provider: str, landed_at: datetime) -> None:
         """Land signals in raw.signals; they are on disk when this returns."""
-        rows = pa.Table.from_pylist([signal.as_row() for signal in signals])
+        self.store("signals", [signal.as_row() for signal in signals], provider, landed_at)
+
+    def store(
+        self, table: str, rows: Sequence[dict[str, Any]], provider: str, landed_at: datetime
+    ) -> None:
+        """Land rows of the service's own in raw.<table>; they are on disk when this returns."""
         with self._transaction():
-            self._land("signals", rows, provider, landed_at)
+            self._land(table, pa.Table.from_pylist(list(rows)), provider, landed_at)
+
+    @contextmanager
+    def trial(
+        self, bars: pa.Table, provider: str, landed_at: datetime
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Have bars, and what the views make of them, stand for the length of a block.
+
+        Only the connection that it yields sees them, and nothing of them is left at the end.
+        """
+        moments = bars["bar_at"].to_pylist()
+        with self._writing:
+            self._connection.execute("begin")
+            try:
+                self._land("bars_1m", bars, provider, landed_at)
+                self._want_rows_from(min(moments))
+                self._remake_rows(max(moments), min(moments))
+                yield self._connection
+            finally:
+                self._connection.execute("rollback")
 
     # Whole results are always fetched: a relation refuses a connection with an unfinished one.
 
@@ -272,19 +296,20 @@ class LiveWarehouse:
     def _freshen_to(self, newest: datetime, since: datetime) -> None:
         self._want_rows_from(since)
         with self._transaction():
-            for name, definition, newest_input, step_minutes in self._live_tables:
-                step = timedelta(minutes=step_minutes)
-                if (newest + MINUTE - datetime.min) // step <= (since - datetime.min) // step:
-                    continue  # no row stands between the changed bars and the newest
-                changed = {"since": since}
-                self._connection.execute(
-                    f"delete from {name} where {newest_input} >= $since", changed
-                )
-                self._connection.execute(
-                    f"insert into {name} by name from {definition} "
-                    f"where {newest_input} between $since and $newest",
-                    changed | {"newest": newest},
-                )
+            self._remake_rows(newest, since)
+
+    def _remake_rows(self, newest: datetime, since: datetime) -> None:
+        for name, definition, newest_input, step_minutes in self._live_tables:
+            step = timedelta(minutes=step_minutes)
+            if (newest + MINUTE - datetime.min) // step <= (since - datetime.min) // step:
+                continue  # no row stands between the changed bars and the newest
+            changed = {"since": since}
+            self._connection.execute(f"delete from {name} where {newest_input} >= $since", changed)
+            self._connection.execute(
+                f"insert into {name} by name from {definition} "
+                f"where {newest_input} between $since and $newest",
+                changed | {"newest": newest},
+            )
 
     def remake_live_tables(self) -> None:
         """Remake all that is kept of the views in tables.
@@ -369,8 +394,7 @@ class LiveWarehouse:
             "bar_revisions": "select * from raw.bar_revisions where session_date = $day",
             "quotes": "select * from raw.quotes where quoted_at < $day + interval 2 day",
             "signals": "select * from raw.signals where session_date <= $day",
-            "provisional_events": "select * from raw.provisional_events "
-            "where session_date <= $day",
+            "provisional_events": "select * from raw.provisional_events where session_date <= $day",
             "fetch_log": "select * from raw.fetch_log where requested_at < $day + interval 2 day",
             "rejected_rows": "select * from raw.rejected_rows "
             "where landed_at < $day + interval 2 day",

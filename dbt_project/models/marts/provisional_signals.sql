@@ -1,5 +1,5 @@
-{# One row per provisional signal: when a bar passed the rules while it formed, and what became of it
-   once the bar had closed. #}
+{# One row per provisional signal: when a bar passed the rules while it formed, and what became of
+   it once the bar had closed. #}
 with events as (select * from {{ ref('stg_provisional_events') }}),
 
 raised as (
