@@ -62,7 +62,7 @@ class FormingRows:
         now: datetime,
     ) -> None:
         (rules,) = self._warehouse.read("from published.marts.signal_rules")
-        if not rules["provisional_signals"]:
+        if not rules.get("provisional_signals"):  # a snapshot from before this var lacks it
             return
         keys = list(zip(forming["symbol"].to_pylist(), forming["bar_at"].to_pylist(), strict=True))
         pending = self._pending(session_date)
