@@ -418,6 +418,7 @@ class LiveWarehouse:
                 ("bars_1m", "session_date"),
                 ("bar_revisions", "session_date"),
                 ("quotes", "quoted_at"),
+                ("provisional_events", "session_date"),
                 ("fetch_log", "requested_at"),
                 ("rejected_rows", "landed_at"),
                 ("served_features", "session_date"),
