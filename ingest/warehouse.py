@@ -82,6 +82,7 @@ RAW_TABLES = {
     "rejected_rows": RawTable(()),
     "model_runs": RawTable(("run_id", "horizon_minutes")),
     "signals": RawTable(("seq",)),
+    "provisional_events": RawTable(("symbol", "bar_at", "event")),
 }
 
 

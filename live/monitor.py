@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from live.broadcast import Broadcaster
 from live.checks import ClockCheck, failed_write, low_disk, old_snapshot, slow_tick
 from live.feeds import EVERY_SYMBOL, Feed
 from live.flush import flush_day
+from live.forming_rows import FormingRows
 from live.messages import Rules
 from live.metrics import Metrics
 from live.scoring import Scorer
@@ -49,6 +51,8 @@ class Counts:
     signals: int = 0
     late_entries: int = 0
     """Entries seen too late to be sent; they count for the cooldown."""
+    provisional: Counter[str] = field(default_factory=Counter)
+    """Events of provisional signals, by what they tell."""
     flushes: int = 0
 
 
@@ -95,6 +99,9 @@ class Monitor:
         """Why no signals may be made of what the views give; bars are landed all the same."""
         self._set("self_test", fault and f"no signals: {fault}")
         self._seq = broadcaster.last_seq
+        self._forming: pa.Table | None = None
+        """The running minute's bars, as of the newest poll."""
+        self._forming_rows = FormingRows(warehouse)
         self._last: dict[str, datetime] = {}
         """Each symbol's latest signal of the session, sent or too late to be: its bar_at."""
         self._is_warm = False
@@ -120,10 +127,28 @@ class Monitor:
                     return
                 self.counts.failed_ticks += 1
                 self._is_warm = False  # what it landed may not have been evaluated
-                disk = failed_write(error, self._warehouse_path.parent)
-                self._set("tick", disk or f"{type(error).__name__}: {one_line(error)}")
+                self._set("tick", self._reason(error))
+            else:
+                await self._tell_provisional()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._pause())
+
+    def _reason(self, error: Exception) -> str:
+        disk = failed_write(error, self._warehouse_path.parent)
+        return disk or f"{type(error).__name__}: {one_line(error)}"
+
+    async def _tell_provisional(self) -> None:
+        """Raise and settle provisional signals; what goes wrong there fails no tick."""
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._thread, self.follow_forming)
+            self._set("provisional", None)
+        except Exception as error:  # whatever it is, signals go on
+            if not self._stopping.is_set():
+                self._set("provisional", self._reason(error))
+        for event in self._forming_rows.take_events():
+            self._broadcaster.tell(event.symbol, event.state, event.text)
+            self.counts.provisional[event.event] += 1
 
     async def stop(self) -> None:
         """End the loop and the feed; a tick that runs is interrupted."""
@@ -154,6 +179,7 @@ class Monitor:
         """Do one round; return the signals it stored, to be sent."""
         now = self._clock.now()
         self.counts.ticks += 1
+        self._forming = None
         self._warehouse.refresh()
         self._scorer.refresh()
         self._set("model", self._scorer.refusal)
@@ -166,6 +192,19 @@ class Monitor:
         signals = self._evaluate(self.session, now, landed_at)
         self._tick_starts = [*self._tick_starts[-1:], now]
         return signals
+
+    def follow_forming(self) -> None:
+        """Settle and raise provisional signals after a tick; none while no view is evaluated."""
+        if self.session is None:
+            return
+        with self._metrics.stage("provisional"):
+            self._forming_rows.follow(
+                self.session.session_date,
+                self._forming if self._is_warm else None,
+                self._feed.provider,
+                self._last,
+                self._clock.now(),
+            )
 
     def _set(self, part: str, problem: str | None) -> None:
         if problem is None:
@@ -205,6 +244,7 @@ class Monitor:
             if day in self._flushed or (session is not None and day >= session.session_date):
                 continue
             try:
+                self._forming_rows.settle(day, self._feed.provider, self._clock.now())
                 tables = self._warehouse.day_tables(day)
                 flush_day(self._warehouse_path, tables, wait_seconds=2.0)
             except (DatabaseLockedError, DatabaseUnusableError) as error:
@@ -222,6 +262,7 @@ class Monitor:
         landed_at = self._clock.now()
         with self._metrics.stage("land"):
             self.counts.bars += self._warehouse.land_poll(polled, self._feed.provider, landed_at)
+        self._forming = polled.forming
         self.counts.requests += polled.request_count
         self._metrics.count_requests(self._feed.provider, polled)
         self._tell_failures(polled.failures)

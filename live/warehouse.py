@@ -209,16 +209,40 @@ class LiveWarehouse:
         return bars
 
     def store_signals(self, signals: Sequence[Signal], provider: str, landed_at: datetime) -> None:
-        """Keep signals, each with a seq of its own, in raw.signals; then they are on disk."""
-        rows = pa.Table.from_pylist([signal.as_row() for signal in signals])
+        """Keep signals in raw.signals; they are on disk when this returns."""
+        self.store("signals", [signal.as_row() for signal in signals], provider, landed_at)
+
+    def store(
+        self, table: str, rows: Sequence[dict[str, Any]], provider: str, landed_at: datetime
+    ) -> None:
+        """Add rows of the service's own to raw.<table>; they are on disk when this returns."""
         with self._transaction():
-            self._connection.register("made_signals", rows)
+            self._connection.register("made", pa.Table.from_pylist(list(rows)))
             self._connection.execute(
-                "insert into raw.signals by name "
-                "select *, $provider as provider, $landed_at as landed_at from made_signals",
+                f"insert into raw.{table} by name "
+                "select *, $provider as provider, $landed_at as landed_at from made",
                 {"provider": provider, "landed_at": landed_at},
             ).fetchall()
-            self._connection.unregister("made_signals")
+            self._connection.unregister("made")
+
+    @contextmanager
+    def trial(
+        self, bars: pa.Table, provider: str, landed_at: datetime
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Have bars, and what the views make of them, stand for the length of a block.
+
+        Only the connection that it yields sees them, and nothing of them is left at the end.
+        """
+        moments = bars["bar_at"].to_pylist()
+        with self._writing:
+            self._connection.execute("begin")
+            try:
+                self._land("bars_1m", bars, provider, landed_at)
+                self._want_rows(min(moments), max(moments))
+                self._live_tables.freshen(min(moments), max(moments))
+                yield self._connection
+            finally:
+                self._connection.execute("rollback")
 
     # Whole results are always fetched: a relation refuses a connection with an unfinished one.
 
