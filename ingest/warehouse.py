@@ -6,6 +6,7 @@ warehouse for one batch at a time and never while it downloads.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,16 +121,23 @@ def open_database(
 
     Raises DatabaseLockedError after `wait_seconds`, DatabaseUnusableError where waiting won't help.
     """
-    connection = retry(
+    connection = connect(path, read_only=read_only, wait_seconds=wait_seconds)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def connect(
+    path: Path, *, read_only: bool = False, wait_seconds: float = 60.0
+) -> duckdb.DuckDBPyConnection:
+    """Return a connection as `open_database` does, for the caller to close."""
+    return retry(
         retry=retry_if_exception_type(DatabaseLockedError),
         stop=stop_after_delay(wait_seconds),
         wait=wait_random(0.05, 0.25),
         reraise=True,
     )(_connect)(path, read_only)
-    try:
-        yield connection
-    finally:
-        connection.close()
 
 
 @contextmanager
@@ -157,14 +165,23 @@ def _connect(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
                 f"or read the published snapshot instead ({error})"
             ) from error
         if "replaying WAL" in str(error):
-            raise DatabaseUnusableError(
-                f"{path}.wal is damaged: `mv {path}.wal {path}.wal.damaged` goes back to the last "
-                f"good state, and the next run buys what was landed after it ({error})"
-            ) from error
+            raise DatabaseUnusableError(damaged_log(path, str(error))) from error
         raise DatabaseUnusableError(
             f"{path} can't be opened: check the path, its permissions and the disk ({error})"
         ) from error
     return connection
+
+
+def damaged_log(path: Path, said: str) -> str:
+    """Tell how to go on without the damaged part of a log. (What a kill leaves half written at its
+    end is no damage: DuckDB leaves that out by itself.)"""
+    log, aside = f"{path}.wal", f"{path}.wal.damaged"
+    place = re.search(r"byte position (\d+)", said)
+    command, kept = f"mv {log} {aside}", "goes back to the last good state"
+    if place:
+        command = f"cp {log} {aside} && truncate -s {place[1]} {log}"
+        kept = "keeps all that is whole before the damage"
+    return f"{log} is damaged: `{command}` {kept}; the next run buys the bars after it ({said})"
 
 
 def land(

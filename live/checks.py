@@ -42,11 +42,10 @@ def low_disk(folder: Path, floor_mb: int) -> str | None:
 def failed_write(error: BaseException, folder: Path) -> str | None:
     """Tell an error that a disk causes from others."""
     said = " ".join(str(error).split())
-    if isinstance(error, duckdb.FatalException):
-        return f"live.duckdb is closed after a failed write: make room in {folder}, start again"
-    if any(why in said for why in NO_ROOM):
-        return f"writing failed, make room in DATA_DIR {folder}: {said}"
-    return None
+    if not any(why in said for why in NO_ROOM):
+        return None
+    again = "live.duckdb is opened again, " * isinstance(error, duckdb.FatalException)
+    return f"writing failed, {again}make room in DATA_DIR {folder}: {said}"
 
 
 def old_snapshot(published_for: date | None, session_date: date, name: str) -> str | None:

@@ -12,13 +12,14 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 
+import duckdb
 import pyarrow as pa
 
 from ingest.clock import Clock
 from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError, Landing
-from live.broadcast import Broadcaster
+from live.broadcast import Broadcaster, Message
 from live.checks import ClockCheck, failed_write, low_disk, old_snapshot, slow_tick
-from live.feeds import EVERY_SYMBOL, Feed
+from live.feeds import EVERY_SYMBOL, Feed, Polled
 from live.flush import flush_day
 from live.forming_rows import FormingRows
 from live.messages import Rules
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 SHORTEST_SLEEP = 0.05
 SHOWN_FAILURES = 3
 FRESH_FOR = timedelta(minutes=2)
+INSTANT = timedelta(microseconds=1)
+"""The least by which two landings differ."""
 STOP_SECONDS = (0.3, 0.5)
 """Real seconds that a running tick gets to end when the service stops, and to be interrupted."""
 
@@ -99,12 +102,17 @@ class Monitor:
         """Why no signals may be made of what the views give; bars are landed all the same."""
         self._set("self_test", fault and f"no signals: {fault}")
         self._seq = broadcaster.last_seq
+        self._landed_at = datetime.min
         self._forming: pa.Table | None = None
         """The running minute's bars, as of the newest poll."""
         self._forming_rows = FormingRows(warehouse)
         self._last: dict[str, datetime] = {}
         """Each symbol's latest signal of the session, sent or too late to be: its bar_at."""
         self._is_warm = False
+        self._is_lost = False
+        """Whether a failed write has closed the database."""
+        self._unlanded: Polled | None = None
+        """What was polled and could not be landed; nothing more is asked for until it is."""
         self._flushed: set[date] = set()
         self._tick_starts: list[datetime] = []
         self._stopping = asyncio.Event()
@@ -119,6 +127,9 @@ class Monitor:
         loop = asyncio.get_running_loop()
         while not self._stopping.is_set():
             try:
+                if self._is_lost:
+                    for message in await loop.run_in_executor(self._thread, self._reopen):
+                        self._broadcaster.publish(message)
                 for signal in await loop.run_in_executor(self._thread, self._timed_tick):
                     self._broadcaster.publish(signal.as_message())
                 self._set("tick", None)
@@ -127,15 +138,15 @@ class Monitor:
                     return
                 self.counts.failed_ticks += 1
                 self._is_warm = False  # what it landed may not have been evaluated
-                self._set("tick", self._reason(error))
+                self._is_lost |= isinstance(error, duckdb.FatalException)
+                disk = failed_write(error, self._warehouse_path.parent)
+                if disk is None:
+                    self._unlanded = None  # it may be at fault
+                self._set("tick", disk or as_text(error))
             else:
                 await self._tell_provisional()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._pause())
-
-    def _reason(self, error: Exception) -> str:
-        disk = failed_write(error, self._warehouse_path.parent)
-        return disk or f"{type(error).__name__}: {one_line(error)}"
 
     async def _tell_provisional(self) -> None:
         """Raise and settle provisional signals; what goes wrong there fails no tick."""
@@ -145,7 +156,8 @@ class Monitor:
             self._set("provisional", None)
         except Exception as error:  # whatever it is, signals go on
             if not self._stopping.is_set():
-                self._set("provisional", self._reason(error))
+                disk = failed_write(error, self._warehouse_path.parent)
+                self._set("provisional", disk or as_text(error))
         for event in self._forming_rows.take_events():
             self._broadcaster.tell(event.symbol, event.state, event.text)
             self.counts.provisional[event.event] += 1
@@ -161,6 +173,13 @@ class Monitor:
                 break
             self._warehouse.interrupt()
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _reopen(self) -> list[Message]:
+        """Open the database anew; return the signals that were stored but not sent before."""
+        self._warehouse.reopen()
+        self._is_lost = False
+        self._seq = self._warehouse.last_seq()
+        return self._warehouse.signals_since(self._broadcaster.last_seq)
 
     def _pause(self) -> float:
         """Return the real seconds to the clock's next multiple of a tick."""
@@ -219,6 +238,7 @@ class Monitor:
         session = self._warehouse.session_at(now)
         if session != self.session:
             self.session, self._is_warm, self._tick_starts = session, False, []
+            self._unlanded = None
             self.failures, self.newest_bar_at = {}, None
         self.is_open = session is not None and session.pre_open_at <= now
         self._flush_before(session)
@@ -257,16 +277,25 @@ class Monitor:
 
     def _fetch(self, session: Session, now: datetime) -> datetime:
         """Poll and land; return when it landed."""
-        with self._metrics.stage("fetch"):
-            polled = self._feed.poll(session, self.watchlist, now)
-        landed_at = self._clock.now()
+        if self._unlanded is None:
+            with self._metrics.stage("fetch"):
+                self._unlanded = self._feed.poll(session, self.watchlist, now)
+        polled, landed_at = self._unlanded, self._landing_at()
         with self._metrics.stage("land"):
             self.counts.bars += self._warehouse.land_poll(polled, self._feed.provider, landed_at)
-        self._forming = polled.forming
+        self._unlanded, self._forming = None, polled.forming
         self.counts.requests += polled.request_count
         self._metrics.count_requests(self._feed.provider, polled)
         self._tell_failures(polled.failures)
         return landed_at
+
+    def _landing_at(self) -> datetime:
+        """Return the time, but never one before the last: the clock may have been set back.
+
+        What was known at an evaluation is told by when it landed.
+        """
+        self._landed_at = max(self._clock.now(), self._landed_at + INSTANT)
+        return self._landed_at
 
     def _tell_failures(self, failures: dict[str, str]) -> None:
         """Log what fails now and did not before, and what works again, in a few lines at most."""
@@ -347,3 +376,8 @@ class Monitor:
 def one_line(error: BaseException) -> str:
     """Return an error's message in one line."""
     return " ".join(str(error).split())
+
+
+def as_text(error: BaseException) -> str:
+    """Return an error's kind and message in one line."""
+    return f"{type(error).__name__}: {one_line(error)}"

@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 
 from ingest.copying import copy_apart
-from ingest.warehouse import Landing, land, open_warehouse
+from ingest.warehouse import Landing, connect, land, open_warehouse
 from live.broadcast import Message
 from live.feeds import Polled
 from live.flush import day_tables, forget_before
@@ -67,19 +67,12 @@ class LiveWarehouse:
     """The live database while it is open."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, published_path: Path) -> None:
-        connection.execute("set global TimeZone = 'UTC'")
-        self._root = connection
-        """Idle but for `refresh`: a busy connection refuses to give cursors."""
-        self._connection = connection.cursor()
+        self._use(connection)
         ((path,),) = self._connection.execute(
             "select path from duckdb_databases() where database_name = current_database()"
         ).fetchall()
         self._path = Path(path)
         self._published_path = published_path
-        self._attached: Path | None = None
-        self._live_tables = LiveTables(self._connection)
-        self._by_join = False
-        self._served: ServedRows | None = None
         self.left_open: ExitStack | None = None
         """Keeps a database from being closed while a statement runs."""
         self._reading = threading.Lock()
@@ -87,6 +80,27 @@ class LiveWarehouse:
         self._version = 0
         self._is_fresh = threading.Event()
         self._is_fresh.set()
+        self.refresh()
+
+    def _use(self, connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("set global TimeZone = 'UTC'")
+        self._root = connection
+        """Idle but for `refresh`: a busy connection refuses to give cursors."""
+        self._connection = connection.cursor()
+        self._attached: Path | None = None
+        self._live_tables = LiveTables(self._connection)
+        self._by_join = False
+        self._served: ServedRows | None = None
+
+    def reopen(self) -> None:
+        """Open the database anew where a failed write has closed it; what was committed is there.
+
+        Raises DatabaseUnusableError where it can't be opened.
+        """
+        with self._reading, self._writing:
+            self._connection.close()
+            self._root.close()
+            self._use(connect(self._path, wait_seconds=5.0))
         self.refresh()
 
     def close(self) -> bool:
@@ -101,6 +115,7 @@ class LiveWarehouse:
                 self._connection.close()
                 with self._reading:
                     self._root.execute("checkpoint")
+                    self._root.close()
             except duckdb.Error as error:
                 if time.monotonic() < deadline:
                     time.sleep(0.05)

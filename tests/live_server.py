@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from litestar import Litestar
 from websockets.sync.client import ClientConnection
 
 from ingest.settings import Settings
@@ -70,11 +71,16 @@ def serving(
     feed: Feed | None = None,
 ) -> Iterator[Running]:
     clock, feed = clock or HandClock(T, speed=100), feed or ListFeed()
-    with (
-        open_live(settings.live_path, settings.published_path) as warehouse,
-        socket.create_server(("127.0.0.1", port)) as listener,
-    ):
+    with open_live(settings.live_path, settings.published_path) as warehouse:
         app = create_app(settings, clock, feed, warehouse, queue_size, fault=fault)
+        with served(app, port) as (address, loop):
+            yield Running(address, clock, feed, app.state.service, loop)
+
+
+@contextmanager
+def served(app: Litestar, port: int = 0) -> Iterator[tuple[str, asyncio.AbstractEventLoop]]:
+    """Serve an app on loopback, in a thread; yield host:port and the thread's loop."""
+    with socket.create_server(("127.0.0.1", port)) as listener:
         server = uvicorn.Server(server_config(app))
         loop = asyncio.new_event_loop()
         thread = threading.Thread(
@@ -83,8 +89,7 @@ def serving(
         thread.start()
         try:
             wait_until(lambda: server.started)
-            bound = listener.getsockname()[1]
-            yield Running(f"127.0.0.1:{bound}", clock, feed, app.state.service, loop)
+            yield f"127.0.0.1:{listener.getsockname()[1]}", loop
         finally:
             server.should_exit = True
             thread.join(10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from ingest import bars
 from ingest.clock import SimulatedClock
 from ingest.simulator.server import SimulatedServer
-from ingest.warehouse import DatabaseUnusableError, open_warehouse
+from ingest.warehouse import DatabaseUnusableError, damaged_log, open_warehouse
 from tests.ingest_jobs import MARKET, START, job_of, live_symbols, rows_of, want_daily
 
 CLOCK = SimulatedClock.starting(START, 60)
@@ -107,18 +108,20 @@ def damaged(data_dir: Path) -> Path:
     return path
 
 
-def test_damaged_log_says_how_to_go_back(tmp_path: Path) -> None:
+def test_damaged_log_is_told_with_the_way_on(tmp_path: Path) -> None:
     path = damaged(tmp_path)
-    remedy = f"mv {path}.wal {path}.wal.damaged"
-    with pytest.raises(DatabaseUnusableError, match=remedy), open_warehouse(path):
+    with pytest.raises(DatabaseUnusableError) as told, open_warehouse(path):
         pass
-
-
-def test_damaged_log_set_aside_leaves_the_last_good_state(tmp_path: Path) -> None:
-    path = damaged(tmp_path)
-    wal = path.with_name("w.duckdb.wal")
-    wal.rename(f"{wal}.damaged")
+    command = re.search("`(.+)`", str(told.value))
+    assert command is not None
+    subprocess.run(command[1], shell=True, check=True)
     assert rows_of(path, "select one from good") == [(1,)]
+    assert (tmp_path / "w.duckdb.wal.damaged").exists()
+
+
+def test_log_that_can_not_be_read_at_all_is_to_be_moved(tmp_path: Path) -> None:
+    told = damaged_log(tmp_path / "w.duckdb", "replaying WAL: data may be corrupt")
+    assert f"`mv {tmp_path}/w.duckdb.wal {tmp_path}/w.duckdb.wal.damaged`" in told
 
 
 def test_clock_of_the_market_is_in_the_log(server: SimulatedServer, tmp_path: Path) -> None:

@@ -12,12 +12,15 @@ from datetime import date, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 import requests
+from websockets.sync.client import connect
 
 from ingest.settings import Settings
+from ingest.warehouse import Landing
 from live.checks import (
     ClockCheck,
     clock_offset,
@@ -26,8 +29,9 @@ from live.checks import (
     old_snapshot,
     slow_tick,
 )
+from live.feeds import Polled
 from tests.live_fixture import HandClock, bars, build, publish
-from tests.live_server import T, one_break_out, serving, wait_until
+from tests.live_server import T, one_break_out, seqs, serving, wait_until
 
 NOON = datetime(2025, 11, 5, 12)
 
@@ -107,7 +111,7 @@ def test_full_disk_is_told_with_the_way_out(tmp_path: Path) -> None:
         OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
         duckdb.IOException("Could not write file"),
         duckdb.TransactionException("Failed to commit: No space left on device"),
-        duckdb.FatalException("database has been invalidated"),
+        duckdb.FatalException("invalidated. Original error: Could not write file"),
     ],
 )
 def test_failed_write_says_make_room(error: Exception, tmp_path: Path) -> None:
@@ -201,6 +205,45 @@ def test_full_disk_is_told_and_outlived(settings: Settings) -> None:
         one_break_out(running)
         wait_until(lambda: running.service.broadcaster.last_seq == 1)
         assert "tick" not in running.get("/").json()["problems"]
+
+
+def test_database_closed_by_a_failed_write_is_opened_again(settings: Settings) -> None:
+    with serving(settings) as running, connect(running.ws, proxy=None) as client:
+        wait_until(lambda: running.service.monitor.is_open)
+        running.service.warehouse.read("set global checkpoint_threshold = '1KB'")
+        with files_up_to(settings.live_path.stat().st_size):
+            one_break_out(running)
+            wait_until(lambda: "opened again" in running.service.monitor.problems.get("tick", ""))
+        assert seqs(client, 1) == [1]
+        wait_until(lambda: "tick" not in running.service.monitor.problems)
+        assert [signal["seq"] for signal in running.get("/signals").json()] == [1]
+
+
+@pytest.mark.parametrize(
+    ("error", "count"),
+    [(duckdb.IOException("Could not write file"), 2), (duckdb.ConversionException("odd"), 0)],
+)
+def test_polled_bars_wait_for_room_unless_they_are_at_fault(
+    settings: Settings, error: Exception, count: int
+) -> None:
+    with serving(settings) as running:
+        wait_until(lambda: running.service.monitor.is_open)
+        warehouse, feed = running.service.warehouse, running.feed
+        land_poll = warehouse.land_poll
+        failing = [error]
+
+        def land_once_there_is_room(polled: Polled, *where: Any) -> Landing:
+            if polled.bars and failing:
+                feed.bars = []  # as of a stream: it tells once
+                raise failing.pop()
+            return land_poll(polled, *where)
+
+        warehouse.land_poll = land_once_there_is_room  # type: ignore[method-assign]
+        one_break_out(running)
+        wait_until(lambda: not failing)
+        ticks = running.service.monitor.counts.ticks
+        wait_until(lambda: running.service.monitor.counts.ticks > ticks + 2)
+        assert running.service.monitor.counts.bars.inserted == count
 
 
 def test_lost_database_is_told_in_words(settings: Settings) -> None:

@@ -60,6 +60,19 @@ def test_revision_is_kept_beside_what_was_served(settings: Settings) -> None:
         ]
 
 
+def test_clock_set_back_keeps_the_order_of_landings(settings: Settings) -> None:
+    clock = HandClock(at(0))
+    feed = ListFeed([bar("AAA", at(0), 5.0)])
+    with monitoring(settings, feed, clock) as (monitor, own):
+        run(monitor, clock, at(5))
+        feed.bars = [bar("AAA", at(0), 5.0, volume=100.0)]
+        run(monitor, clock, at(2))
+        landings = "select landed_at, superseded_at from raw.bar_revisions"
+        (revision,) = own.read(landings)
+        assert list(revision.values()) == [at(5), at(5) + timedelta(microseconds=1)]
+        assert [row[2] for row in served(own)] == list(revision.values())
+
+
 def test_restart_keeps_nothing_twice(settings: Settings) -> None:
     clock = HandClock(at(0))
     feed = ListFeed(bars("AAA", at(0), [5.0, 5.2]))
