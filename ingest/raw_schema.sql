@@ -98,3 +98,10 @@ create table if not exists raw.served_inputs (
     feature_names varchar[] not null, daily_state_hash ubigint, usual_volume_hash ubigint,
     provider varchar not null, landed_at timestamp not null
 );
+
+create table if not exists raw.provisional_events (
+    symbol varchar not null, session_date date not null, session_segment varchar not null,
+    bar_at timestamp not null, event varchar not null, state varchar not null, price double,
+    seq bigint, happened_at timestamp not null,
+    provider varchar not null, landed_at timestamp not null
+);

@@ -83,6 +83,7 @@ RAW_TABLES = {
     "rejected_rows": RawTable(()),
     "model_runs": RawTable(("run_id", "horizon_minutes")),
     "signals": RawTable(("seq",)),
+    "provisional_events": RawTable(("symbol", "bar_at", "event")),
 }
 
 
@@ -202,15 +203,18 @@ def land(
     """
     spec = RAW_TABLES[table]
     columns = _columns(connection, table)
-    _stage(connection, columns, rows, provider, landed_at)
-    rejected = _reject(connection, table, spec, columns, provider, landed_at, request_id)
+    _stage(connection, spec, columns, rows, provider, landed_at)
+    rejected, doubles = _count_faults(connection, spec)
+    if rejected:
+        _reject(connection, table, columns, provider, landed_at, request_id)
+    if doubles:
+        _drop_doubles(connection, spec)
     if spec.key:
         landing = _merge(connection, table, spec, columns, landed_at)
     else:
-        insert = f"insert into raw.{table} select * exclude (row_id) from incoming_rows"
-        landing = Landing(inserted=_changed(connection, insert))
+        landing = Landing(inserted=_insert(connection, table, columns))
     connection.execute("drop table incoming_rows")
-    return landing + Landing(rejected=rejected)
+    return landing + Landing(unchanged=doubles, rejected=rejected)
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
@@ -220,11 +224,14 @@ def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str
 
 def _stage(
     connection: duckdb.DuckDBPyConnection,
+    spec: RawTable,
     columns: dict[str, str],
     rows: pa.Table,
     provider: str,
     landed_at: datetime,
 ) -> None:
+    """Make the temporary table incoming_rows: the rows as they land, and why one must not."""
+
     def expression(name: str, data_type: str) -> str:
         if name == "provider":
             return "$provider as provider"
@@ -240,44 +247,49 @@ def _stage(
     connection.register("incoming", rows)
     try:
         connection.execute(
-            "create or replace temp table incoming_rows as "
-            f"select {selected}, row_number() over () as row_id from incoming",
+            f"create or replace temp table incoming_rows as select *, {_reason(spec, columns)} "
+            f"from (select {selected}, row_number() over () as row_id from incoming)",
             {"provider": provider, "landed_at": landed_at},
         )
     finally:
         connection.unregister("incoming")
 
 
-def _reject(
-    connection: duckdb.DuckDBPyConnection,
-    table: str,
-    spec: RawTable,
-    columns: dict[str, str],
-    provider: str,
-    landed_at: datetime,
-    request_id: str | None,
-) -> int:
+def _reason(spec: RawTable, columns: dict[str, str]) -> str:
+    """SQL for the column `reason`: the first rule that a row breaks."""
     rules = [(f"no {c}", _is_given(c, columns[c])) for c in spec.key]
     if "session_date" in columns:
         rules.append(("no session_date", _is_given("session_date", "DATE")))
     rules += list(spec.rejects)
-    if not rules:
-        return 0
     reasons = " ".join(f"when not coalesce({test}, false) then '{why}'" for why, test in rules)
-    rejected = _changed(
-        connection,
-        "create or replace temp table rejected as "
-        f"select row_id, case {reasons} end as reason from incoming_rows where reason is not null",
-    )
-    if not rejected:
-        return 0
+    return f"case {reasons} end as reason" if rules else "null::varchar as reason"
+
+
+def _count_faults(connection: duckdb.DuckDBPyConnection, spec: RawTable) -> tuple[int, int]:
+    """Return how many incoming rows have a reason, and how many others share a key with one."""
+    distinct = f"count(distinct ({', '.join(spec.key)}))" if spec.key else "count(*)"
+    ((rejected, doubles),) = connection.execute(
+        "select count(reason), count(*) filter (where reason is null) "
+        f"- {distinct} filter (where reason is null) from incoming_rows"
+    ).fetchall()
+    return rejected, doubles
+
+
+def _reject(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    columns: dict[str, str],
+    provider: str,
+    landed_at: datetime,
+    request_id: str | None,
+) -> None:
     fields = ", ".join(c for c in columns if c not in ("provider", "landed_at"))
     connection.execute(
         f"""
         insert into raw.rejected_rows
         with described as (
             select distinct to_json(struct_pack({fields}))::varchar as row_text, reason
-            from incoming_rows inner join rejected using (row_id)
+            from incoming_rows where reason is not null
         )
         select $table, row_text, reason, $request_id, $provider, $landed_at from described
         where row_text not in (
@@ -292,8 +304,14 @@ def _reject(
             "landed_at": landed_at,
         },
     )
-    connection.execute("delete from incoming_rows where row_id in (select row_id from rejected)")
-    return rejected
+    connection.execute("delete from incoming_rows where reason is not null")
+
+
+def _drop_doubles(connection: duckdb.DuckDBPyConnection, spec: RawTable) -> None:
+    connection.execute(
+        "delete from incoming_rows where row_id not in "
+        f"(select max(row_id) from incoming_rows group by {', '.join(spec.key)})"
+    )
 
 
 def _is_given(column: str, data_type: str) -> str:
@@ -308,16 +326,10 @@ def _merge(
     columns: dict[str, str],
     landed_at: datetime,
 ) -> Landing:
-    key = ", ".join(spec.key)
     names = ", ".join(columns)
     same_key = " and ".join(f"stored.{c} = incoming_rows.{c}" for c in spec.key)
     values = [c for c in columns if c not in (*spec.key, "provider", "landed_at")]
     differs = " or ".join(f"stored.{c} is distinct from incoming_rows.{c}" for c in values)
-    doubles = _changed(
-        connection,
-        "delete from incoming_rows where row_id not in "
-        f"(select max(row_id) from incoming_rows group by {key})",
-    )
     known = _changed(
         connection,
         "create or replace temp table superseded as select stored.*, incoming_rows.row_id, "
@@ -341,10 +353,15 @@ def _merge(
         connection.execute(
             f"delete from raw.{table} as stored using superseded as incoming_rows where {same_key}"
         )
-    landed = _changed(
+    landed = _insert(connection, table, columns)
+    return Landing(inserted=landed - revised, revised=revised, unchanged=same)
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, columns: dict[str, str]) -> int:
+    names = ", ".join(columns)
+    return _changed(
         connection, f"insert into raw.{table} ({names}) select {names} from incoming_rows"
     )
-    return Landing(inserted=landed - revised, revised=revised, unchanged=doubles + same)
 
 
 def _changed(connection: duckdb.DuckDBPyConnection, statement: str) -> int:

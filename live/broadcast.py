@@ -18,12 +18,15 @@ WAITING_REPLIES = 32
 
 
 class Message(NamedTuple):
-    """A signal as clients get it: `text` is its payload."""
+    """A signal as clients get it, or what else is told of a symbol: `text` is its payload."""
 
     seq: int
+    """Of a signal. What is none has that of the newest signal before it."""
+
     symbol: str
     state: str
     text: str
+    is_signal: bool = True
 
 
 ReadSince = Callable[[int], list[Message]]
@@ -164,6 +167,16 @@ class Broadcaster:
     def publish(self, message: Message) -> None:
         """Hand a signal to every client's queue; never waits."""
         self.last_seq = message.seq
+        self._hand_out(message)
+
+    def tell(self, symbol: str, state: str, text: str) -> None:
+        """Hand what is no signal to every client's queue, behind the signals so far.
+
+        It is sent once: nobody can resume it, and a client whose queue is full does without.
+        """
+        self._hand_out(Message(self.last_seq, symbol, state, text, is_signal=False))
+
+    def _hand_out(self, message: Message) -> None:
         published = perf_counter()
         for subscription in self._subscriptions:
             subscription.put(message, published)
@@ -212,11 +225,13 @@ class Broadcaster:
                     self.gaps += 1
                     yield to_text(Gap(sent_to + 1, to_seq))
                     behind = True
-                case (Message() as message, float() as published) if message.seq > sent_to:
+                case (Message() as message, float() as published) if (
+                    message.seq > sent_to or not message.is_signal
+                ):
                     if subscription.interest.wants(message):
                         yield message.text
                         self._on_sent(perf_counter() - published)
-                    sent_to = message.seq
+                    sent_to = max(sent_to, message.seq)
                 case Heartbeat() as heartbeat:
                     sent_to = max(sent_to, self.last_seq)
                     yield to_text(Heartbeat(heartbeat.t, sent_to, heartbeat.status))

@@ -89,6 +89,15 @@ select live.*
 from day_signals as live
 anti join raw.signals as stored on stored.seq = live.seq;
 
+insert into raw.provisional_events by name
+select live.*
+from day_provisional_events as live
+anti join raw.provisional_events as stored
+    on
+        stored.symbol = live.symbol
+        and stored.bar_at = live.bar_at
+        and stored.event = live.event;
+
 insert into raw.fetch_log by name
 select live.*
 from day_fetch_log as live

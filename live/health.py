@@ -103,6 +103,9 @@ def _counts(monitor: Monitor, broadcaster: Broadcaster) -> dict[str, int]:
         "bars_rejected": counts.bars.rejected,
         "signals": counts.signals,
         "late_entries": counts.late_entries,
+        "provisional": counts.provisional["provisional"],
+        "confirmed": counts.provisional["confirmed"],
+        "retracted": counts.provisional["retracted"],
         "flushes": counts.flushes,
         "client_gaps": broadcaster.gaps,
     }

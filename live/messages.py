@@ -63,6 +63,44 @@ class Gap(Struct, tag_field="type", tag="gap"):
     to_seq: Seq
 
 
+class Provisional(Struct, tag_field="type", tag="provisional"):
+    """The running minute passes the rules as its bar stands: `confirmed` or `retracted` follows.
+
+    Sent where the var provisional_signals is on. What is sent of it is sent once and not resumed:
+    who was away knows by the signals, as one of the same symbol and `bar_at` confirms it.
+    """
+
+    t: Moment
+    session: Segment
+    symbol: str
+    state: State
+    price: Annotated[float, Meta(description="the bar's close as it stands, dollars")]
+    bar_at: Annotated[Moment, Meta(description="start of the minute")]
+
+
+class Confirmed(Struct, tag_field="type", tag="confirmed"):
+    """A provisional signal held: it became the signal `signal_seq`, which was sent before."""
+
+    t: Moment
+    session: Segment
+    symbol: str
+    state: Annotated[State, Meta(description="as it was raised; the signal has its own")]
+    price: Annotated[float, Meta(description="the bar's close, dollars")]
+    bar_at: Annotated[Moment, Meta(description="start of the minute")]
+    signal_seq: Seq
+
+
+class Retracted(Struct, tag_field="type", tag="retracted"):
+    """A provisional signal did not hold: its bar closed without a signal, or never came."""
+
+    t: Moment
+    session: Segment
+    symbol: str
+    state: Annotated[State, Meta(description="as it was raised")]
+    price: Annotated[float | None, Meta(description="the bar's close, dollars")]
+    bar_at: Annotated[Moment, Meta(description="start of the minute")]
+
+
 class Heartbeat(Struct, tag_field="type", tag="heartbeat"):
     """The service lives. All up to `last_seq` that was subscribed to has been sent: resume there.
 
@@ -100,7 +138,16 @@ class Subscribe(Struct, tag_field="type", tag="subscribe", forbid_unknown_fields
     states: list[State] | None = None
 
 
-SENT = (SignalMessage, Gap, Heartbeat, Subscribed, ErrorMessage)
+SENT = (
+    SignalMessage,
+    Provisional,
+    Confirmed,
+    Retracted,
+    Gap,
+    Heartbeat,
+    Subscribed,
+    ErrorMessage,
+)
 RECEIVED = (Authenticate, Subscribe)
 
 _encoder = msgspec.json.Encoder()

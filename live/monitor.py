@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from live.broadcast import Broadcaster, Message
 from live.checks import ClockCheck, failed_write, low_disk, old_snapshot, slow_tick
 from live.feeds import EVERY_SYMBOL, Feed, Polled
 from live.flush import flush_day
+from live.forming_rows import FormingRows
 from live.messages import Rules
 from live.metrics import Metrics
 from live.scoring import Scorer
@@ -52,6 +54,8 @@ class Counts:
     signals: int = 0
     late_entries: int = 0
     """Entries seen too late to be sent; they count for the cooldown."""
+    provisional: Counter[str] = field(default_factory=Counter)
+    """Events of provisional signals, by what they tell."""
     flushes: int = 0
 
 
@@ -99,6 +103,9 @@ class Monitor:
         self._set("self_test", fault and f"no signals: {fault}")
         self._seq = broadcaster.last_seq
         self._landed_at = datetime.min
+        self._forming: pa.Table | None = None
+        """The running minute's bars, as of the newest poll."""
+        self._forming_rows = FormingRows(warehouse)
         self._last: dict[str, datetime] = {}
         """Each symbol's latest signal of the session, sent or too late to be: its bar_at."""
         self._is_warm = False
@@ -135,9 +142,25 @@ class Monitor:
                 disk = failed_write(error, self._warehouse_path.parent)
                 if disk is None:
                     self._unlanded = None  # it may be at fault
-                self._set("tick", disk or f"{type(error).__name__}: {one_line(error)}")
+                self._set("tick", disk or as_text(error))
+            else:
+                await self._tell_provisional()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._pause())
+
+    async def _tell_provisional(self) -> None:
+        """Raise and settle provisional signals; what goes wrong there fails no tick."""
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._thread, self.follow_forming)
+            self._set("provisional", None)
+        except Exception as error:  # whatever it is, signals go on
+            if not self._stopping.is_set():
+                disk = failed_write(error, self._warehouse_path.parent)
+                self._set("provisional", disk or as_text(error))
+        for event in self._forming_rows.take_events():
+            self._broadcaster.tell(event.symbol, event.state, event.text)
+            self.counts.provisional[event.event] += 1
 
     async def stop(self) -> None:
         """End the loop and the feed; a tick that runs is interrupted."""
@@ -175,6 +198,7 @@ class Monitor:
         """Do one round; return the signals it stored, to be sent."""
         now = self._clock.now()
         self.counts.ticks += 1
+        self._forming = None
         self._warehouse.refresh()
         self._scorer.refresh()
         self._set("model", self._scorer.refusal)
@@ -187,6 +211,19 @@ class Monitor:
         signals = self._evaluate(self.session, now, landed_at)
         self._tick_starts = [*self._tick_starts[-1:], now]
         return signals
+
+    def follow_forming(self) -> None:
+        """Settle and raise provisional signals after a tick; none while no view is evaluated."""
+        if self.session is None:
+            return
+        with self._metrics.stage("provisional"):
+            self._forming_rows.follow(
+                self.session.session_date,
+                self._forming if self._is_warm else None,
+                self._feed.provider,
+                self._last,
+                self._clock.now(),
+            )
 
     def _set(self, part: str, problem: str | None) -> None:
         if problem is None:
@@ -227,6 +264,7 @@ class Monitor:
             if day in self._flushed or (session is not None and day >= session.session_date):
                 continue
             try:
+                self._forming_rows.settle(day, self._feed.provider, self._clock.now())
                 tables = self._warehouse.day_tables(day)
                 flush_day(self._warehouse_path, tables, wait_seconds=2.0)
             except (DatabaseLockedError, DatabaseUnusableError) as error:
@@ -245,7 +283,7 @@ class Monitor:
         polled, landed_at = self._unlanded, self._landing_at()
         with self._metrics.stage("land"):
             self.counts.bars += self._warehouse.land_poll(polled, self._feed.provider, landed_at)
-        self._unlanded = None
+        self._unlanded, self._forming = None, polled.forming
         self.counts.requests += polled.request_count
         self._metrics.count_requests(self._feed.provider, polled)
         self._tell_failures(polled.failures)
@@ -304,18 +342,18 @@ class Monitor:
         At first all bars of the session so far are asked about: entries before the start are too
         old to be sent but count for the cooldown, as they do offline.
         """
-        since = self._warehouse.first_change(session.session_date, landed_at)
-        if since is not None or not self._is_warm:
-            self.newest_bar_at = self._warehouse.newest_bar_at(session.session_date)
-        if self._fault or (since is None and self._is_warm):
+        since, newest = self._warehouse.changes(session.session_date, landed_at)
+        self.newest_bar_at = newest
+        self._is_warm |= newest is None  # there is nothing to warm up with
+        if newest is None or self._fault or (since is None and self._is_warm):
             return None
         with self._metrics.stage("views"):
             if since is None or not self._is_warm:
                 self._warehouse.remake_live_tables()
                 since = session.pre_open_at
-            else:
-                self._warehouse.freshen(session.session_date, since)
-            return self._warehouse.serve(session.session_date, self.watchlist, since, landed_at)
+            return self._warehouse.serve(
+                session.session_date, self.watchlist, since, newest, landed_at
+            )
 
     def _fresh_since(self, now: datetime) -> datetime:
         """Return the earliest available_at of a bar that may still be sent."""
@@ -338,3 +376,8 @@ class Monitor:
 def one_line(error: BaseException) -> str:
     """Return an error's message in one line."""
     return " ".join(str(error).split())
+
+
+def as_text(error: BaseException) -> str:
+    """Return an error's kind and message in one line."""
+    return f"{type(error).__name__}: {one_line(error)}"

@@ -22,7 +22,7 @@ GOLDEN = Path(__file__).parent / "golden"
 RESULT = "marts.states_1m"
 TOLERANCE = 1e-9
 NEWEST_MINUTES = 20
-"""Of these, the vectors are asked for once more by a bounded read, as the loop's reads are."""
+"""Of these, the vectors are asked for once more as the loop reads: bounded, windows by join."""
 
 Row = dict[str, Any]
 
@@ -107,6 +107,7 @@ def _difference(scratch: duckdb.DuckDBPyConnection) -> str | None:
     newest = max(row["bar_at"] for row in wanted)
     for since in (None, newest.replace(minute=newest.minute - newest.minute % NEWEST_MINUTES)):
         scratch.execute("set variable rows_from = $since::timestamp", {"since": since})
+        scratch.execute(f"set variable windows_by_join = {since is not None}")
         found = _rows(scratch, f"from {RESULT} where bar_at >= coalesce($since, bar_at)", since)
         differing = list(_differing(wanted, found, since))
         if differing:

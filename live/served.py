@@ -6,9 +6,11 @@ import re
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 def named_statements(file_name: str) -> dict[str, str]:
@@ -36,20 +38,28 @@ class ServedRows:
         columns = connection.execute("describe marts.states_1m").fetchall()
         self._features = [name for name, *_ in columns if name in known]
         self._definition_hash = definitions[0][1] if definitions else ""
+        self._newest_kept: datetime | None = None
         self._inputs: tuple[date, str, tuple[str, ...]] | None = None
 
-    def evaluate(self, session_date: date, since: datetime, evaluated_at: datetime) -> None:
-        """Evaluate the bars of a session from `since` on; keep the rows that are new."""
+    def evaluate(self, session_date: date, since: datetime, evaluated_at: datetime) -> pa.Table:
+        """Evaluate the bars of a session from `since` on; keep what is new, return the entries."""
         bounds = {"session_date": session_date, "since": since}
-        self._connection.execute(STATEMENTS["evaluate"], bounds).fetchall()
-        kept = bounds | {"features": self._features, "evaluated_at": evaluated_at}
-        self._connection.execute(STATEMENTS["keep_rows"], kept).fetchall()
+        rows = self._connection.sql(STATEMENTS["evaluate"], params=bounds).to_arrow_table()
+        if rows.num_rows:
+            self._keep(rows, bounds | {"evaluated_at": evaluated_at})
+        return rows.filter(pc.field("is_entry")).sort_by(
+            [("bar_at", "ascending"), ("symbol", "ascending")]
+        )
 
-    def entries(self) -> pa.Table:
-        """Return the rows of marts.states_1m, as just evaluated, that are entries."""
-        return self._connection.sql(
-            "select * from evaluated where is_entry order by bar_at, symbol"
-        ).to_arrow_table()
+    def _keep(self, rows: pa.Table, values: dict[str, Any]) -> None:
+        are_new = self._newest_kept is not None and values["since"] > self._newest_kept
+        self._connection.register("evaluated", rows)
+        self._connection.execute(
+            STATEMENTS["keep_rows"], values | {"features": self._features, "are_new": are_new}
+        ).fetchall()
+        self._connection.unregister("evaluated")
+        newest = pc.max(rows["bar_at"]).as_py()
+        self._newest_kept = max(newest, self._newest_kept or newest)
 
     def keep_inputs(
         self, session_date: date, snapshot: str, symbols: Sequence[str], evaluated_at: datetime

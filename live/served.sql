@@ -2,12 +2,12 @@
 -- the entries that become signals.
 
 -- name: evaluate
-create or replace temp table evaluated as
 select * from marts.states_1m
 where session_date = $session_date and bar_at >= $since;
 
 -- name: keep_rows
--- A row that was served before is kept again only where something of it is different now.
+-- A row that was served before is kept again only where something of it is different now; none was
+-- where $are_new.
 insert into raw.served_features by name
 with served as (
     select
@@ -20,7 +20,7 @@ with served as (
 
 newest as (
     select * from raw.served_features
-    where session_date = $session_date and bar_at >= $since
+    where not $are_new and session_date = $session_date and bar_at >= $since
     qualify row_number() over (partition by symbol, bar_at order by landed_at desc) = 1
 )
 

@@ -22,6 +22,8 @@ from ingest.copying import copy_apart
 from ingest.warehouse import Landing, connect, land, open_warehouse
 from live.broadcast import Message
 from live.feeds import Polled
+from live.flush import day_tables, forget_before
+from live.live_tables import LiveTables
 from live.messages import Rules
 from live.served import ServedRows
 from live.sessions import Session
@@ -34,7 +36,9 @@ CLOSE_SECONDS = 0.5
 FRESHEN_SECONDS = 2.0
 """How long a copy waits for the tables of the views."""
 
-MINUTE = timedelta(minutes=1)
+BY_JOIN = timedelta(minutes=30)
+"""Of so many minutes at most windows are read by join (macros/windows_by_join.sql)."""
+
 ENTRY_COLUMNS = [field.name for field in fields(Entry)]
 
 
@@ -69,7 +73,6 @@ class LiveWarehouse:
         ).fetchall()
         self._path = Path(path)
         self._published_path = published_path
-        self._live_tables = self._connection.execute("from intermediate.live_tables").fetchall()
         self.left_open: ExitStack | None = None
         """Keeps a database from being closed while a statement runs."""
         self._reading = threading.Lock()
@@ -85,6 +88,8 @@ class LiveWarehouse:
         """Idle but for `refresh`: a busy connection refuses to give cursors."""
         self._connection = connection.cursor()
         self._attached: Path | None = None
+        self._live_tables = LiveTables(self._connection)
+        self._by_join = False
         self._served: ServedRows | None = None
 
     def reopen(self) -> None:
@@ -219,10 +224,40 @@ class LiveWarehouse:
         return bars
 
     def store_signals(self, signals: Sequence[Signal], provider: str, landed_at: datetime) -> None:
-        """Land signals in raw.signals; they are on disk when this returns."""
-        rows = pa.Table.from_pylist([signal.as_row() for signal in signals])
+        """Keep signals in raw.signals; they are on disk when this returns."""
+        self.store("signals", [signal.as_row() for signal in signals], provider, landed_at)
+
+    def store(
+        self, table: str, rows: Sequence[dict[str, Any]], provider: str, landed_at: datetime
+    ) -> None:
+        """Add rows of the service's own to raw.<table>; they are on disk when this returns."""
         with self._transaction():
-            self._land("signals", rows, provider, landed_at)
+            self._connection.register("made", pa.Table.from_pylist(list(rows)))
+            self._connection.execute(
+                f"insert into raw.{table} by name "
+                "select *, $provider as provider, $landed_at as landed_at from made",
+                {"provider": provider, "landed_at": landed_at},
+            ).fetchall()
+            self._connection.unregister("made")
+
+    @contextmanager
+    def trial(
+        self, bars: pa.Table, provider: str, landed_at: datetime
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Have bars, and what the views make of them, stand for the length of a block.
+
+        Only the connection that it yields sees them, and nothing of them is left at the end.
+        """
+        moments = bars["bar_at"].to_pylist()
+        with self._writing:
+            self._connection.execute("begin")
+            try:
+                self._land("bars_1m", bars, provider, landed_at)
+                self._want_rows(min(moments), max(moments))
+                self._live_tables.freshen(min(moments), max(moments))
+                yield self._connection
+            finally:
+                self._connection.execute("rollback")
 
     # Whole results are always fetched: a relation refuses a connection with an unfinished one.
 
@@ -265,80 +300,64 @@ class LiveWarehouse:
         log_copy = [(wal, target.with_name(f"{target.name}.wal"))] if wal.exists() else []
         return [(self._path, target), *log_copy]
 
-    def first_change(self, session_date: date, landed_at: datetime) -> datetime | None:
-        """Return the bar_at of the earliest bar that landed at `landed_at`."""
-        ((first,),) = self._connection.execute(
-            "select min(bar_at) from raw.bars_1m "
-            "where session_date = $session_date and landed_at = $landed_at",
-            {"session_date": session_date, "landed_at": landed_at},
-        ).fetchall()
-        return cast("datetime | None", first)
-
     def freshen(self, session_date: date, since: datetime) -> None:
-        """Remake what is kept of the views in tables, as far as bars from `since` on reach.
-
-        dbt lists these tables in intermediate.live_tables (macros/materializations/live_table.sql).
-        """
-        newest = self.newest_bar_at(session_date)
+        """Remake what is kept of the views in tables, as far as bars from `since` on reach."""
+        _, newest = self.changes(session_date, since)
         if newest is not None:
-            self._freshen_to(newest, since)
+            with self._transaction():
+                self._want_rows(since, newest)
+                self._live_tables.freshen(since, newest)
         self._is_fresh.set()
-
-    def _freshen_to(self, newest: datetime, since: datetime) -> None:
-        self._want_rows_from(since)
-        with self._transaction():
-            for name, definition, newest_input, step_minutes in self._live_tables:
-                step = timedelta(minutes=step_minutes)
-                if (newest + MINUTE - datetime.min) // step <= (since - datetime.min) // step:
-                    continue  # no row stands between the changed bars and the newest
-                changed = {"since": since}
-                self._connection.execute(
-                    f"delete from {name} where {newest_input} >= $since", changed
-                )
-                self._connection.execute(
-                    f"insert into {name} by name from {definition} "
-                    f"where {newest_input} between $since and $newest",
-                    changed | {"newest": newest},
-                )
 
     def remake_live_tables(self) -> None:
         """Remake all that is kept of the views in tables.
 
         At a start they may lack what landed right before the last run was killed.
         """
-        self._connection.execute("set variable rows_from = null")
         with self._transaction():
-            for name, definition, *_ in self._live_tables:
-                self._connection.execute(f"delete from {name}")
-                self._connection.execute(f"insert into {name} by name from {definition}")
+            self._live_tables.remake()
         self._is_fresh.set()
 
-    def _want_rows_from(self, since: datetime) -> None:
-        """Bound what the views read (dbt_project/macros/bounds.sql); no value changes."""
+    def changes(
+        self, session_date: date, landed_at: datetime
+    ) -> tuple[datetime | None, datetime | None]:
+        """Return the bar_at of the earliest bar that landed at `landed_at`, and of the newest."""
+        (bounds,) = self._connection.execute(
+            "select min(bar_at) filter (where landed_at = $landed_at), max(bar_at) "
+            "from raw.bars_1m where session_date = $session_date",
+            {"session_date": session_date, "landed_at": landed_at},
+        ).fetchall()
+        return cast("tuple[datetime | None, datetime | None]", bounds)
+
+    def _want_rows(self, since: datetime, newest: datetime) -> None:
+        """Bound what the views read, and how (dbt_project/macros/); no value changes."""
         self._connection.execute("set variable rows_from = $since", {"since": since})
+        by_join = newest - since <= BY_JOIN
+        if by_join != self._by_join:
+            self._connection.execute("set variable windows_by_join = $it", {"it": by_join})
+            self._by_join = by_join
 
     def serve(
-        self, session_date: date, symbols: Sequence[str], since: datetime, evaluated_at: datetime
+        self,
+        session_date: date,
+        symbols: Sequence[str],
+        since: datetime,
+        newest: datetime,
+        evaluated_at: datetime,
     ) -> pa.Table:
-        """Evaluate the bars of a session from `since` on; return the rows that are entries.
+        """Evaluate a session's bars from `since` to the newest; return the rows that are entries.
 
         All rows are kept with the moment of the evaluation (raw.served_features), for the parity
         report.
         """
-        self._want_rows_from(since)
         self._served = self._served or ServedRows(self._connection)
         with self._transaction():
+            self._want_rows(since, newest)
+            self._live_tables.freshen(since, newest)
             self._served.keep_inputs(session_date, self.snapshot, symbols, evaluated_at)
-            self._served.evaluate(session_date, since, evaluated_at)
-        return self._served.entries()
-
-    def newest_bar_at(self, session_date: date) -> datetime | None:
-        """Return the newest bar's start."""
-        ((newest,),) = self._connection.execute(
-            "select max(bar_at) from raw.bars_1m where session_date = $session_date",
-            {"session_date": session_date},
-        ).fetchall()
-        return cast("datetime | None", newest)
+            entries = self._served.evaluate(session_date, since, evaluated_at)
+        self._is_fresh.set()
+        return entries
 
     def last_signals(self, session_date: date) -> dict[str, datetime]:
         """Return each symbol's latest signal of a session: its bar_at."""
@@ -379,21 +398,7 @@ class LiveWarehouse:
 
     def day_tables(self, session_date: date) -> dict[str, pa.Table]:
         """Return a session's rows of every raw table that the warehouse is to have."""
-        queries = {
-            "bars_1m": "select * from raw.bars_1m where session_date = $day",
-            "bar_revisions": "select * from raw.bar_revisions where session_date = $day",
-            "quotes": "select * from raw.quotes where quoted_at < $day + interval 2 day",
-            "signals": "select * from raw.signals where session_date <= $day",
-            "fetch_log": "select * from raw.fetch_log where requested_at < $day + interval 2 day",
-            "rejected_rows": "select * from raw.rejected_rows "
-            "where landed_at < $day + interval 2 day",
-            "served_features": "select * from raw.served_features where session_date = $day",
-            "served_inputs": "select * from raw.served_inputs where session_date = $day",
-        }
-        return {
-            table: self._connection.sql(query, params={"day": session_date}).to_arrow_table()
-            for table, query in queries.items()
-        }
+        return day_tables(self._connection, session_date)
 
     def forget_before(self, session_date: date, flushed: Set[date]) -> None:
         """Drop the days before a session, once all of them are flushed.
@@ -403,24 +408,8 @@ class LiveWarehouse:
         if any(day < session_date and day not in flushed for day in self.days()):
             return
         with self._transaction():
-            for table, column in (
-                ("bars_1m", "session_date"),
-                ("bar_revisions", "session_date"),
-                ("quotes", "quoted_at"),
-                ("fetch_log", "requested_at"),
-                ("rejected_rows", "landed_at"),
-                ("served_features", "session_date"),
-                ("served_inputs", "session_date"),
-            ):
-                self._connection.execute(
-                    f"delete from raw.{table} where {column} < $session_date",
-                    {"session_date": session_date},
-                )
-            for name, *_ in self._live_tables:
-                self._connection.execute(
-                    f"delete from {name} where session_date < $session_date",
-                    {"session_date": session_date},
-                )
+            forget_before(self._connection, session_date)
+            self._live_tables.forget_before(session_date)
 
 
 def snapshot_version(published_path: Path) -> Path:

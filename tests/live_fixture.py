@@ -44,7 +44,8 @@ select * from (values
 ) as watchlist(session_date, symbol, score, rank, volatility_points);
 create table marts.signal_rules as
 select 0.08::double as gap_min, 2.0::double as rvol_min, 0.06::double as base_range_max,
-    0.03::double as move_min, 0.012::double as spread_max, 15 as cooldown_min;
+    0.03::double as move_min, 0.012::double as spread_max, 15 as cooldown_min,
+    false as provisional_signals;
 create view marts.signals as select * from raw.signals;
 create table marts.scanner_outcomes as
 select * from (values
@@ -113,6 +114,8 @@ class ListFeed:
     provider: str = "fmp"
     notes: list[str] = field(default_factory=list)
     is_closed: bool = False
+    forming: list[dict[str, Any]] = field(default_factory=list)
+    """Bars of the running minute, handed out while it runs."""
 
     def poll(self, session: Session, symbols: Sequence[str], now: datetime) -> Polled:
         """Return all closed bars of the symbols."""
@@ -122,7 +125,12 @@ class ListFeed:
             and bar["session_date"] == session.session_date
         ]  # fmt: skip
         tables = [pa.Table.from_pylist(rows)] if rows else []
-        return Polled(bars=tables, failures=dict(self.failures))
+        running = [
+            bar for bar in self.forming
+            if bar["bar_at"] <= now < bar["bar_at"] + MINUTE and bar["symbol"] in symbols
+        ]  # fmt: skip
+        forming = pa.Table.from_pylist(running) if running else None
+        return Polled(bars=tables, failures=dict(self.failures), forming=forming)
 
     def close(self) -> None:
         """Note that it was closed."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import uvicorn
@@ -19,6 +20,7 @@ from websockets.sync.client import ClientConnection
 
 from ingest.settings import Settings
 from live.app import create_app
+from live.feeds import Feed
 from live.service import Service
 from live.serving import server_config
 from live.warehouse import open_live
@@ -33,7 +35,8 @@ class Running:
 
     address: str
     clock: HandClock
-    feed: ListFeed
+    feed: Any
+    """A ListFeed, unless another one was given."""
     service: Service
     loop: asyncio.AbstractEventLoop
 
@@ -59,9 +62,15 @@ def wait_until(condition: object, seconds: float = 20) -> None:
 
 @contextmanager
 def serving(
-    settings: Settings, queue_size: int = 256, fault: str | None = None, port: int = 0
+    settings: Settings,
+    queue_size: int = 256,
+    fault: str | None = None,
+    port: int = 0,
+    *,
+    clock: HandClock | None = None,
+    feed: Feed | None = None,
 ) -> Iterator[Running]:
-    clock, feed = HandClock(T, speed=100), ListFeed()
+    clock, feed = clock or HandClock(T, speed=100), feed or ListFeed()
     with open_live(settings.live_path, settings.published_path) as warehouse:
         app = create_app(settings, clock, feed, warehouse, queue_size, fault=fault)
         with served(app, port) as (address, loop):

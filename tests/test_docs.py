@@ -97,9 +97,9 @@ def test_dbt_docs_are_generated(generated: Path, tmp_path: Path) -> None:
 def test_glossary_has_every_name_of_the_project() -> None:
     glossary = (ROOT / "dbt_project" / "docs" / "glossary.md").read_text()
     terms = """symbol, session_date, session_segment, bar, bar_at, available_at, landed_at, as_of,
-        universe, funnel, watchlist, candidate, entry, signal, feature, label, score, entry_price,
-        mfe, mae, cooldown, warm-up, baseline session, usual volume, parity, skew, snapshot,
-        publish, look-ahead, point in time"""
+        universe, funnel, watchlist, candidate, entry, signal, provisional, feature, label, score,
+        entry_price, mfe, mae, cooldown, warm-up, baseline session, usual volume, parity, skew,
+        snapshot, publish, look-ahead, point in time"""
     assert not [term for term in re.split(r",\s+", terms) if f"**{term}**" not in glossary]
 
 

@@ -162,3 +162,46 @@ def test_one_client_too_many_is_refused() -> None:
     broadcaster = Broadcaster(last_seq=0, max_clients=1)
     with broadcaster.subscribe(), pytest.raises(FullError), broadcaster.subscribe():
         pass
+
+
+def test_what_is_no_signal_keeps_its_place_and_leaves_seq_alone() -> None:
+    async def run() -> tuple[list[str], int]:
+        broadcaster = Broadcaster(last_seq=0)
+        with broadcaster.subscribe() as subscription:
+            texts = broadcaster.texts(subscription, None, store_of([]))
+            broadcaster.tell("AAA", "RePump", "raised")
+            broadcaster.publish(signal(1))
+            broadcaster.tell("AAA", "RePump", "confirmed")
+            broadcaster.publish(signal(2))
+            return await take(texts, 4), broadcaster.last_seq
+
+    assert asyncio.run(run()) == (["raised", "signal 1", "confirmed", "signal 2"], 2)
+
+
+def test_what_is_no_signal_goes_to_those_who_want_the_symbol_and_state() -> None:
+    async def run() -> list[str]:
+        broadcaster = Broadcaster(last_seq=0)
+        with broadcaster.subscribe(Interest.of(["AAA"], ["RePump"])) as subscription:
+            texts = broadcaster.texts(subscription, None, store_of([]))
+            broadcaster.tell("BBB", "RePump", "other symbol")
+            broadcaster.tell("AAA", "FirstPump", "other state")
+            broadcaster.tell("AAA", "RePump", "wanted")
+            return await take(texts, 1)
+
+    assert asyncio.run(run()) == ["wanted"]
+
+
+def test_full_queue_loses_what_is_no_signal_but_no_signal() -> None:
+    async def run() -> list[str]:
+        broadcaster = Broadcaster(last_seq=0, queue_size=2)
+        with broadcaster.subscribe() as subscription:
+            texts = broadcaster.texts(subscription, None, store_of(numbered(1, 2)))
+            broadcaster.publish(signal(1))
+            for _ in range(3):
+                broadcaster.tell("AAA", "RePump", "told")
+            broadcaster.publish(signal(2))
+            gap, *rest = await take(texts, 3)
+            broadcaster.tell("AAA", "RePump", "told again")
+            return [json.loads(gap)["type"], *rest, *await take(texts, 1)]
+
+    assert asyncio.run(run()) == ["gap", "signal 1", "signal 2", "told again"]

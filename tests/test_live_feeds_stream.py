@@ -254,6 +254,20 @@ def test_forming_bar_is_known_but_never_lands() -> None:
         assert bar_at not in forming(polls.last.forming, SYMBOLS[0])
 
 
+def test_forming_bar_waits_for_the_bars_before_it() -> None:
+    with (
+        simulated_market(AFTER) as market,
+        polling(market.massive_feed(has_seconds=True), market.clock) as polls,
+    ):
+        market.server.faults = Faults(server_error=1.0)
+        polls.until(lambda: len(polls.last.failures) == len(SYMBOLS))
+        bar_at = next(at for _, at in market_volumes(SYMBOLS[:1], datetime.max) if at >= START)
+        market.clock.at = bar_at + timedelta(seconds=59)
+        feed: Any = polls.feed
+        polls.until(lambda: SYMBOLS[0] in feed._forming._seconds)
+        assert forming(polls.last.forming, SYMBOLS[0]) == []
+
+
 def forming(table: pa.Table | None, symbol: str) -> list[datetime]:
     assert table is not None
     return [row["bar_at"] for row in table.to_pylist() if row["symbol"] == symbol]

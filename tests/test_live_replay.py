@@ -66,23 +66,6 @@ def test_simulated_session_equals_batch(
     assert replayed.replayed == replayed.offline == replayed.by_rules != []
 
 
-@pytest.mark.parametrize(
-    ("warehouse", "session_date", "every_minutes"),
-    [("real_2018", date(2018, 3, 28), 1), ("real_2025", date(2025, 2, 6), 10)],
-)
-def test_real_session_equals_batch(
-    warehouse: str,
-    session_date: date,
-    every_minutes: int,
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-) -> None:
-    with stage(settings_of(request.getfixturevalue(warehouse), tmp_path)) as scratch:
-        replayed = replay(scratch, session_date, every_minutes)
-    assert differing_cells(replayed) == 0
-    assert replayed.replayed == replayed.offline
-
-
 def test_day_without_a_watchlist_replays_all_with_bars(scratch: Stage, tmp_path: Path) -> None:
     snapshot = tmp_path / "snapshot.duckdb"
     shutil.copyfile(scratch.snapshot, snapshot)

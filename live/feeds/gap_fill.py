@@ -71,6 +71,11 @@ class GapFill:
         gap.events.append(event)
         return gap.is_held
 
+    def is_whole(self, symbol: str) -> bool:
+        """Return whether no bars of a symbol wait for those before them."""
+        gap = self._gaps.get(symbol)
+        return gap is None or not gap.is_held
+
     def fill(self, ready: Collection[str], now: datetime, polled: Polled) -> None:
         """Ask for the gaps of the symbols that are streamed again; hand over what has come."""
         done = self._calls.run(

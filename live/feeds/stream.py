@@ -104,7 +104,8 @@ class MassiveFeed:
             polled.bars.append(bars_table(landing, session.session_date))
         self._gaps.fill(self._streamed(), now, polled)
         if self._has_seconds:
-            polled.forming = self._forming.table(symbols, session.session_date, now)
+            whole = [symbol for symbol in symbols if self._gaps.is_whole(symbol)]
+            polled.forming = self._forming.table(whole, session.session_date, now)
         self._judge(session, now)
         polled.failures = self._failures(now)
         return polled

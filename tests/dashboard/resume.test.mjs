@@ -25,6 +25,13 @@ test("a gap leaves the place, as its signals follow", () => {
   assert.deepEqual(received(4, { type: "gap", from_seq: 5, to_seq: 9 }), { seq: 4, kind: "gap" });
 });
 
+test("what is told of a forming bar is no signal and leaves the place", () => {
+  for (const type of ["provisional", "confirmed", "retracted"]) {
+    const message = { type, symbol: "ABCD", signal_seq: 9 };
+    assert.deepEqual(received(4, message), { seq: 4, kind: "other" });
+  }
+});
+
 test("retries wait longer, ten seconds at most, and never at once", () => {
   assert.deepEqual(
     [0, 1, 2, 30].map((n) => retryDelay(n, 0)),

@@ -21,6 +21,7 @@ session_opens as (select * from {{ ref('int_session_opens') }}),
 spread_marks as (select * from {{ ref('int_spread_marks') }}),
 
 windowed as (
+    {% call or_by_join() %}
     select
         *,
         sum(volume) over so_far as volume_so_far,
@@ -30,10 +31,9 @@ windowed as (
         max(high) over base as base_high,
         min(low) over base as base_low,
         sum(ln(close / previous_close) ** 2) over half_hour as squared_returns,
-        {# ten bars are in a window when the tenth one back is: lags are cheaper than counts #}
-        minute_of_session - lag(minute_of_session, 10) over by_minute <= 30 as has_base,
-        minute_of_session - lag(minute_of_session, 9) over by_minute <= 30
-        and lag(previous_close, 9) over by_minute is not null as has_ten_returns
+        lag(minute_of_session, 10) over by_minute as tenth_minute_before,
+        lag(minute_of_session, 9) over by_minute as minute_of_tenth_return,
+        lag(previous_close, 9) over by_minute as close_before_tenth_return
     from bars
     where {{ within_reach('bar_at', window_minutes()) }}
     window
@@ -56,6 +56,7 @@ windowed as (
             partition by symbol, session_date, session_segment
             order by minute_of_session range between 30 preceding and current row
         )
+    {% endcall %}
 ),
 
 with_earlier as (
@@ -90,7 +91,11 @@ features as (
         bars.volume,
         {{ safe_divide('bars.volume', 'usual_volume.usual_volume') }} as rvol_1m,
         {{ safe_divide('bars.volume_so_far', 'usual_volume.usual_volume_so_far') }} as rvol_day,
-        case when bars.has_base then bars.base_high / bars.base_low - 1 end as base_range,
+        {# ten bars are in a window when the tenth one back is: lags are cheaper than counts #}
+        case
+            when bars.minute_of_session - bars.tenth_minute_before <= 30
+                then bars.base_high / bars.base_low - 1
+        end as base_range,
         bars.close / bars.previous_close - 1 as move_prev,
         spread_marks.spread_est,
         {{ safe_divide('bars.typical_dollars_so_far', 'bars.volume_so_far') }} as vwap,
@@ -106,7 +111,12 @@ features as (
         {{ safe_divide('base_range', 'daily_state.atr5_pct') }} as range_atr,
         bars.minute_of_session as minutes_since_open,
         ln(1 + bars.dollar_volume_so_far) as log_dollar_volume,
-        case when bars.has_ten_returns then sqrt(bars.squared_returns) end as realized_vol_30m
+        case
+            when
+                bars.minute_of_session - bars.minute_of_tenth_return <= 30
+                and bars.close_before_tenth_return is not null
+                then sqrt(bars.squared_returns)
+        end as realized_vol_30m
     from with_earlier as bars
     left join daily_state
         on bars.symbol = daily_state.symbol and bars.session_date = daily_state.session_date

@@ -6,4 +6,5 @@ select
     {% for rule in ['rvol_min', 'base_range_max', 'move_min', 'spread_max'] %}
         {{ var('candidate_' ~ rule) }}::double as candidate_{{ rule }},
     {% endfor %}
-    {{ var('cooldown_min') }}::integer as cooldown_min
+    {{ var('cooldown_min') }}::integer as cooldown_min,
+    {{ var('provisional_signals') }}::boolean as provisional_signals
