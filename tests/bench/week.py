@@ -114,7 +114,7 @@ def play_both(
 
 def build(plan: Plan, ran: Ran) -> Built:
     """Have dbt build what the run flushed; return what there is to tell."""
-    run_dbt(plan.data_dir, "run", "--vars", plan.dbt_vars)
+    run_dbt(plan.data_dir, "run", "--select", "+parity_report", "--vars", plan.dbt_vars)
     causes: Counter[str] = Counter()
     cells = 0
     for day in plan.session_dates:
