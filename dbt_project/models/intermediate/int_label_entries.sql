@@ -13,6 +13,7 @@ spreads as (
         bar_at,
         spread_est
     from {{ ref('features_1m') }}
+    {{ in_scope() }}
 ),
 
 ended_bars as (
@@ -28,17 +29,25 @@ ended_bars as (
     inner join as_of on sessions.post_close_at <= as_of.landed_at
 ),
 
-horizons as (
+{# Each bar as the entry of the bar before it, so that horizons and bar before share one sort. #}
+entry_bars as (
     select
+        symbol,
+        session_date,
+        session_segment,
+        segment_end_at,
+        lag(bar_at) over by_minute as bar_at,
+        lag(available_at) over by_minute as available_at,
+        bar_at as next_bar_at,
         {% for minutes in var('label_windows') %}
             max(high) over (
                 by_minute range between current row and {{ minutes - 1 }} following
-            ) as high_{{ minutes }}m,
+            ) as horizon_high_{{ minutes }}m,
             min(low) over (
                 by_minute range between current row and {{ minutes - 1 }} following
-            ) as low_{{ minutes }}m,
+            ) as horizon_low_{{ minutes }}m,
         {% endfor %}
-        *
+        open as next_open
     from ended_bars
     window
         by_minute as (
@@ -46,31 +55,27 @@ horizons as (
         )
 ),
 
-next_bars as (
+last_bars as (
     select
         symbol,
         session_date,
         session_segment,
-        bar_at,
-        available_at,
-        minute_of_session,
         segment_end_at,
-        lead(bar_at) over by_minute as next_bar_at,
-        {% for minutes in var('label_windows') %}
-            lead(high_{{ minutes }}m) over by_minute as horizon_high_{{ minutes }}m,
-            lead(low_{{ minutes }}m) over by_minute as horizon_low_{{ minutes }}m,
-        {% endfor %}
-        lead(open) over by_minute as next_open
-    from horizons
-    window
-        by_minute as (
-            partition by symbol, session_date, session_segment order by minute_of_session
-        )
+        max(bar_at) as bar_at
+    from ended_bars
+    group by symbol, session_date, session_segment, segment_end_at
+),
+
+next_bars as (
+    select * from entry_bars
+    where bar_at is not null
+    union all by name
+    select * from last_bars
 ),
 
 entries as (
     select
-        next_bars.* exclude (next_bar_at, next_open, minute_of_session),
+        next_bars.* exclude (next_bar_at, next_open),
         next_bar_at - available_at <= to_minutes({{ var('entry_max_wait_min') }}) as has_entry,
         case when has_entry then next_bar_at end as entry_at,
         case when has_entry then next_open end as entry_price,
