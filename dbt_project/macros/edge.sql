@@ -1,31 +1,27 @@
 {# EDGE, the spread estimator of Ardia, Guidotti and Kroencke (2024), in additive form: it needs
    only the sums of these products over its bars, so that windows of any kind can add them up.
-   `edge_terms` gives each bar's terms, `edge_products` names the products ('r1_r2' is r1 * r2),
-   and `edge_spread` turns a relation of their sums into spreads. tests/test_dbt_edge.py holds it
-   against the reference implementation. #}
+   `edge_terms` gives each bar's terms, `edge_products` names the products ('r1_r4' is r1 * r4),
+   and `edge_spread` turns a relation of their sums into spreads. The paper's r2 and r3 are no
+   terms of their own: r2 is r4 + r5 and r3 is r1 + r5, so that 24 sums do. tests/test_dbt_edge.py
+   holds it against the reference implementation. #}
 
 {% macro edge_products() %}
     {% do return([
-        'tau', 'po1', 'po2', 'pc1', 'pc2', 'r1', 'r3', 'r5',
-        'r1_r2', 'tau_r2', 'r3_r4', 'tau_r4', 'r1_r5', 'tau_r5', 'r5_r4',
-        'r1_r1_r2_r2', 'r1_tau_r2_r2', 'tau_r2_r2',
-        'r3_r3_r4_r4', 'r3_tau_r4_r4', 'tau_r4_r4',
-        'r1_r2_r3_r4', 'r1_r2_tau_r4', 'tau_r2_r3_r4', 'tau_r2_r4',
-        'r1_r1_r5_r5', 'r1_tau_r5_r5', 'tau_r5_r5', 'r5_r5_r4_r4', 'r5_tau_r4_r4',
-        'r1_r5_r5_r4', 'r1_tau_r5_r4', 'tau_r5_r5_r4', 'tau_r5_r4',
+        'tau', 'po', 'pc', 'r1', 'r5', 'r1_r4', 'r1_r5', 'r4_r5',
+        'tau_r4', 'tau_r5', 'tau_r4_r4', 'tau_r4_r5', 'tau_r5_r5',
+        'tau_r1_r4_r4', 'tau_r1_r4_r5', 'tau_r1_r5_r5', 'tau_r4_r4_r5', 'tau_r4_r5_r5',
+        'r1_r1_r4_r4', 'r1_r1_r4_r5', 'r1_r1_r5_r5', 'r1_r4_r4_r5', 'r1_r4_r5_r5', 'r4_r4_r5_r5',
     ]) %}
 {% endmacro %}
 
 {# The terms of one bar, from open, high, low, close and previous_high, _low, _close. #}
 {% macro edge_terms() -%}
     ((high != low) or (low != previous_close))::double as tau,
-    tau * (open != high)::double as po1,
-    tau * (open != low)::double as po2,
-    tau * (previous_close != previous_high)::double as pc1,
-    tau * (previous_close != previous_low)::double as pc2,
+    tau * ((open != high)::double + (open != low)::double) as po,
+    tau * (
+        (previous_close != previous_high)::double + (previous_close != previous_low)::double
+    ) as pc,
     (ln(high) + ln(low)) / 2 - ln(open) as r1,
-    ln(open) - (ln(previous_high) + ln(previous_low)) / 2 as r2,
-    (ln(high) + ln(low)) / 2 - ln(previous_close) as r3,
     ln(previous_close) - (ln(previous_high) + ln(previous_low)) / 2 as r4,
     ln(open) - ln(previous_close) as r5
 {%- endmacro %}
@@ -59,39 +55,57 @@
         from (
             select
                 *,
-                wo * wo * (r1_r1_r2_r2 - 2 * a1 * r1_tau_r2_r2 + a1 * a1 * tau_r2_r2)
-                + wc * wc * (r3_r3_r4_r4 - 2 * a3 * r3_tau_r4_r4 + a3 * a3 * tau_r4_r4)
+                wo * wo * (r1_r1_r2_r2 - 2 * a1 * tau_r1_r2_r2 + a1 * a1 * tau_r2_r2)
+                + wc * wc * (r3_r3_r4_r4 - 2 * a3 * tau_r3_r4_r4 + a3 * a3 * tau_r4_r4)
                 + 2 * wo * wc * (
-                    r1_r2_r3_r4 - a3 * r1_r2_tau_r4 - a1 * tau_r2_r3_r4 + a1 * a3 * tau_r2_r4
+                    r1_r2_r3_r4 - a3 * tau_r1_r2_r4 - a1 * tau_r2_r3_r4 + a1 * a3 * tau_r2_r4
                 ) - e1 * e1 as v1,
-                wo * wo * (r1_r1_r5_r5 - 2 * a1 * r1_tau_r5_r5 + a1 * a1 * tau_r5_r5)
-                + wc * wc * (r5_r5_r4_r4 - 2 * a5 * r5_tau_r4_r4 + a5 * a5 * tau_r4_r4)
+                wo * wo * (r1_r1_r5_r5 - 2 * a1 * tau_r1_r5_r5 + a1 * a1 * tau_r5_r5)
+                + wc * wc * (r4_r4_r5_r5 - 2 * a5 * tau_r4_r4_r5 + a5 * a5 * tau_r4_r4)
                 + 2 * wo * wc * (
-                    r1_r5_r5_r4 - a5 * r1_tau_r5_r4 - a1 * tau_r5_r5_r4 + a1 * a5 * tau_r5_r4
+                    r1_r4_r5_r5 - a5 * tau_r1_r4_r5 - a1 * tau_r4_r5_r5 + a1 * a5 * tau_r4_r5
                 ) - e2 * e2 as v2
             from (
                 select
                     *,
                     wo * (r1_r2 - a1 * tau_r2) + wc * (r3_r4 - a3 * tau_r4) as e1,
-                    wo * (r1_r5 - a1 * tau_r5) + wc * (r5_r4 - a5 * tau_r4) as e2
+                    wo * (r1_r5 - a1 * tau_r5) + wc * (r4_r5 - a5 * tau_r4) as e2
                 from (
                     select
                         *,
                         r1 / nullif(tau, 0) as a1,
                         r3 / nullif(tau, 0) as a3,
                         r5 / nullif(tau, 0) as a5,
-                        -4 / nullif(po1 + po2, 0) as wo,
-                        -4 / nullif(pc1 + pc2, 0) as wc
+                        -4 / nullif(po, 0) as wo,
+                        -4 / nullif(pc, 0) as wc
                     from (
                         select
-                            {{ keys | join(', ') }},
-                            bar_count,
-                            sum_tau,
-                            {%- for name in edge_products() %}
-                            sum_{{ name }} / bar_count as {{ name }}{{ ',' if not loop.last }}
-                            {%- endfor %}
-                        from {{ relation }}
-                    ) as means
+                            *,
+                            r1 + r5 as r3,
+                            r1_r4 + r1_r5 as r1_r2,
+                            r1_r4 + r4_r5 as r3_r4,
+                            tau_r4 + tau_r5 as tau_r2,
+                            tau_r4_r4 + tau_r4_r5 as tau_r2_r4,
+                            tau_r4_r4 + 2 * tau_r4_r5 + tau_r5_r5 as tau_r2_r2,
+                            tau_r1_r4_r4 + tau_r1_r4_r5 as tau_r1_r2_r4,
+                            tau_r1_r4_r4 + 2 * tau_r1_r4_r5 + tau_r1_r5_r5 as tau_r1_r2_r2,
+                            tau_r1_r4_r4 + tau_r4_r4_r5 as tau_r3_r4_r4,
+                            tau_r1_r4_r4 + tau_r1_r4_r5 + tau_r4_r4_r5 + tau_r4_r5_r5
+                                as tau_r2_r3_r4,
+                            r1_r1_r4_r4 + 2 * r1_r1_r4_r5 + r1_r1_r5_r5 as r1_r1_r2_r2,
+                            r1_r1_r4_r4 + 2 * r1_r4_r4_r5 + r4_r4_r5_r5 as r3_r3_r4_r4,
+                            r1_r1_r4_r4 + r1_r1_r4_r5 + r1_r4_r4_r5 + r1_r4_r5_r5 as r1_r2_r3_r4
+                        from (
+                            select
+                                {{ keys | join(', ') }},
+                                bar_count,
+                                sum_tau,
+                                {%- for name in edge_products() %}
+                                sum_{{ name }} / bar_count as {{ name }}{{ ',' if not loop.last }}
+                                {%- endfor %}
+                            from {{ relation }}
+                        ) as means
+                    ) as expanded
                 ) as weights
             ) as estimates
         ) as variances

@@ -9,9 +9,24 @@ with bars as (
 
 calendar as (select * from {{ ref('int_sessions') }}),
 
-resolved as (
-    select *
+{# Elsewhere every bar counts, and is spared the sort. #}
+several_providers as (
+    select
+        symbol,
+        session_date
     from bars
+    group by symbol, session_date
+    having min(provider) < max(provider)
+),
+
+resolved as (
+    select bars.*
+    from bars
+    anti join several_providers using (symbol, session_date)
+    union all
+    select bars.*
+    from bars
+    semi join several_providers using (symbol, session_date)
     qualify
         row_number() over (
             partition by symbol, session_date, bar_at order by {{ best_provider_first() }}

@@ -1,7 +1,7 @@
 {# One row per (symbol, session_date, session_segment, mark_at): the EDGE spread as of that
    5-minute mark, over the segment's bars of the hour before it that have a bar before them. The
    products are summed once per 5 minutes; each such sum counts for the twelve marks after it (as a
-   join and a group by, five times as fast as a window over 34 sums). #}
+   join and a group by, five times as fast as a window over the sums). #}
 with bars as (select * from {{ ref('int_bars_in_scope') }}),
 
 terms as (
