@@ -219,7 +219,7 @@ class Monitor:
         with self._metrics.stage("provisional"):
             self._forming_rows.follow(
                 self.session.session_date,
-                self._forming if self._is_warm else None,
+                self._forming if self._is_warm and not self._fault else None,
                 self._feed.provider,
                 self._last,
                 self._clock.now(),

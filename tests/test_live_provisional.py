@@ -179,7 +179,7 @@ def test_failed_self_test_raises_none(switched_on: Settings) -> None:
     clock = HandClock(at(0))
     with monitoring(switched_on, rising(5.3), clock) as (monitor, _):
         monitor._fault = "the views differ"
-        assert follow(monitor, clock, at(2, 30)) == []
+        assert follow(monitor, clock, at(0, 30), at(2, 30)) == []
 
 
 def test_switched_off_between_it_is_still_settled(switched_on: Settings) -> None:
