@@ -84,10 +84,9 @@ def make_morning(folder: Path, symbols: int, sessions: int, first: date = FIRST)
     with duckdb.connect(str(warehouse)) as connection:
         newest = "select distinct session_date from raw.bars_1m order by 1 desc limit $count"
         dates = [row[0] for row in connection.execute(newest, {"count": sessions}).fetchall()]
-        first = {"day": min(dates)}
-        connection.execute("delete from raw.bars_1m where session_date >= $day", first)
-        for table in ("bars_1m", "bars_1d", "profiles", "splits"):
-            connection.execute(f"update raw.{table} set landed_at = $day", first)
+        connection.execute(
+            "delete from raw.bars_1m where session_date >= $day", {"day": min(dates)}
+        )
     ensure_views(Settings(data_dir=folder, dbt_vars=RULES, _env_file=None))  # type: ignore[call-arg]
     return sorted(dates)
 
