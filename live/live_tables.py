@@ -21,6 +21,7 @@ class LiveTables:
 
     def freshen(self, since: datetime, newest: datetime) -> None:
         """Remake what the bars from `since` to `newest` can change."""
+        since = self._after_the_bar_before(since)
         for name, definition, newest_input, step_minutes in self._tables:
             step = timedelta(minutes=step_minutes)
             if (newest + MINUTE - datetime.min) // step <= (since - datetime.min) // step:
@@ -32,6 +33,19 @@ class LiveTables:
                 f"where {newest_input} between $since and $newest",
                 changed | {"newest": newest},
             )
+
+    def _after_the_bar_before(self, since: datetime) -> datetime:
+        """Return the first minute of which nothing was known before the bars from `since` on.
+
+        Minutes in which no symbol had a bar have ended by now, and rows that stand on them are due.
+        """
+        ((before,),) = self._connection.execute(
+            "select max(bar_at) from raw.bars_1m where bar_at < $since", {"since": since}
+        ).fetchall()
+        if before is None or before + MINUTE == since:
+            return since
+        self._connection.execute("set variable rows_from = $since", {"since": before + MINUTE})
+        return before + MINUTE
 
     def remake(self) -> None:
         """Remake all of them: after a kill they may lack what landed right before it."""
