@@ -154,7 +154,7 @@ class Providers:
         for request in reversed(self._server.requests):
             if request.number <= self._counted:
                 break
-            self.counts.update(request.faults)
+            self.counts.update(request.faults - {"revised_bars"})  # of bars: revisions tell
             self.counts["requests"] += 1
         if self._server.requests:
             self._counted = self._server.requests[-1].number
