@@ -44,8 +44,9 @@ class LiveTables:
         ).fetchall()
         if before is None or before + MINUTE == since:
             return since
-        self._connection.execute("set variable rows_from = $since", {"since": before + MINUTE})
-        return before + MINUTE
+        first: datetime = before + MINUTE
+        self._connection.execute("set variable rows_from = $first", {"first": first})
+        return first
 
     def remake(self) -> None:
         """Remake all of them: after a kill they may lack what landed right before it."""
