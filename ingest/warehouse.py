@@ -247,7 +247,7 @@ def _stage(
     connection.register("incoming", rows)
     try:
         connection.execute(
-            f"create or replace temp table incoming_rows as select *, {_reason(spec, columns)} "
+            f"create or replace temp table incoming_rows as select *, {_fault(spec, columns)} "
             f"from (select {selected}, row_number() over () as row_id from incoming)",
             {"provider": provider, "landed_at": landed_at},
         )
@@ -255,22 +255,22 @@ def _stage(
         connection.unregister("incoming")
 
 
-def _reason(spec: RawTable, columns: dict[str, str]) -> str:
-    """SQL for the column `reason`: the first rule that a row breaks."""
+def _fault(spec: RawTable, columns: dict[str, str]) -> str:
+    """SQL for the column `fault` (no raw table has one): the first rule that a row breaks."""
     rules = [(f"no {c}", _is_given(c, columns[c])) for c in spec.key]
     if "session_date" in columns:
         rules.append(("no session_date", _is_given("session_date", "DATE")))
     rules += list(spec.rejects)
     reasons = " ".join(f"when not coalesce({test}, false) then '{why}'" for why, test in rules)
-    return f"case {reasons} end as reason" if rules else "null::varchar as reason"
+    return f"case {reasons} end as fault" if rules else "null::varchar as fault"
 
 
 def _count_faults(connection: duckdb.DuckDBPyConnection, spec: RawTable) -> tuple[int, int]:
-    """Return how many incoming rows have a reason, and how many others share a key with one."""
+    """Return how many incoming rows have a fault, and how many others share a key with one."""
     distinct = f"count(distinct ({', '.join(spec.key)}))" if spec.key else "count(*)"
     ((rejected, doubles),) = connection.execute(
-        "select count(reason), count(*) filter (where reason is null) "
-        f"- {distinct} filter (where reason is null) from incoming_rows"
+        "select count(fault), count(*) filter (where fault is null) "
+        f"- {distinct} filter (where fault is null) from incoming_rows"
     ).fetchall()
     return rejected, doubles
 
@@ -288,10 +288,10 @@ def _reject(
         f"""
         insert into raw.rejected_rows
         with described as (
-            select distinct to_json(struct_pack({fields}))::varchar as row_text, reason
-            from incoming_rows where reason is not null
+            select distinct to_json(struct_pack({fields}))::varchar as row_text, fault
+            from incoming_rows where fault is not null
         )
-        select $table, row_text, reason, $request_id, $provider, $landed_at from described
+        select $table, row_text, fault, $request_id, $provider, $landed_at from described
         where row_text not in (
             select row_text from raw.rejected_rows
             where table_name = $table and provider = $provider and row_text is not null
@@ -304,7 +304,7 @@ def _reject(
             "landed_at": landed_at,
         },
     )
-    connection.execute("delete from incoming_rows where reason is not null")
+    connection.execute("delete from incoming_rows where fault is not null")
 
 
 def _drop_doubles(connection: duckdb.DuckDBPyConnection, spec: RawTable) -> None:
