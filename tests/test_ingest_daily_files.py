@@ -124,15 +124,15 @@ def test_symbol_that_split_since_is_bought_as_traded(tmp_path: Path) -> None:
     assert alone == [SPLITTER]
 
 
-def test_throttled_file_is_waited_for(
-    server: SimulatedServer, clock: SimulatedClock, tmp_path: Path
-) -> None:
-    url = f"{server.base_url}/eod-bulk?date={SESSION}&apikey=demo"
-    job = job_of(server, clock, tmp_path)
-    want_session(job.warehouse, SYMBOLS)
-    client = job.client()
-    requests.get(url, timeout=20)
-    answer = client.daily_file(SESSION, SYMBOLS)
+def test_throttled_file_is_waited_for(tmp_path: Path) -> None:
+    clock = SimulatedClock.starting(START, 5)
+    with SimulatedServer(MARKET, clock, plan="ultimate") as server:
+        url = f"{server.base_url}/eod-bulk?date={SESSION}&apikey=demo"
+        job = job_of(server, clock, tmp_path)
+        want_session(job.warehouse, SYMBOLS)
+        client = job.client()
+        requests.get(url, timeout=20)
+        answer = client.daily_file(SESSION, SYMBOLS)
     assert (answer.request.attempts, len(answer.parts)) == (2, len(SYMBOLS))
 
 
