@@ -12,29 +12,18 @@ import pyarrow as pa
 from ingest.warehouse import open_warehouse
 
 DAY_TABLES = {
-    "bars_1m": "session_date = $day",
-    "bar_revisions": "session_date = $day",
-    "quotes": "quoted_at < $day + interval 2 day",
-    "signals": "session_date <= $day",
-    "provisional_events": "session_date <= $day",
-    "fetch_log": "requested_at < $day + interval 2 day",
-    "rejected_rows": "landed_at < $day + interval 2 day",
-    "served_features": "session_date = $day",
-    "served_inputs": "session_date = $day",
+    "bars_1m": ("session_date", "= $day"),
+    "bar_revisions": ("session_date", "= $day"),
+    "quotes": ("quoted_at", "< $day + interval 2 day"),
+    "signals": ("session_date", "<= $day"),
+    "provisional_events": ("session_date", "<= $day"),
+    "fetch_log": ("requested_at", "< $day + interval 2 day"),
+    "rejected_rows": ("landed_at", "< $day + interval 2 day"),
+    "served_features": ("session_date", "= $day"),
+    "served_inputs": ("session_date", "= $day"),
 }
-"""The raw tables of a day, and which rows of live.duckdb the warehouse is to have of it."""
-
-FORGOTTEN = {
-    "bars_1m": "session_date",
-    "bar_revisions": "session_date",
-    "quotes": "quoted_at",
-    "provisional_events": "session_date",
-    "fetch_log": "requested_at",
-    "rejected_rows": "landed_at",
-    "served_features": "session_date",
-    "served_inputs": "session_date",
-}
-"""The raw tables that lose their old rows, and the column that says how old one is."""
+"""The raw tables of a day: the column that says how old a row is, and which of live.duckdb's rows
+the warehouse is to have of it."""
 
 FLUSH = Path(__file__).with_name("flush.sql").read_text()
 
@@ -60,13 +49,14 @@ def day_tables(live: duckdb.DuckDBPyConnection, session_date: date) -> dict[str,
     """Return a session's rows of live.duckdb that the warehouse is to have, by raw table."""
     return {
         table: live.sql(
-            f"select * from raw.{table} where {condition}", params={"day": session_date}
+            f"select * from raw.{table} where {column} {bound}", params={"day": session_date}
         ).to_arrow_table()
-        for table, condition in DAY_TABLES.items()
+        for table, (column, bound) in DAY_TABLES.items()
     }
 
 
 def forget_before(live: duckdb.DuckDBPyConnection, session_date: date) -> None:
     """Drop the raw rows of live.duckdb that are older than a session, but for its signals."""
-    for table, column in FORGOTTEN.items():
+    for table in DAY_TABLES.keys() - {"signals"}:
+        column, _ = DAY_TABLES[table]
         live.execute(f"delete from raw.{table} where {column} < $day", {"day": session_date})
