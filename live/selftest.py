@@ -107,7 +107,6 @@ def _difference(scratch: duckdb.DuckDBPyConnection) -> str | None:
     newest = max(row["bar_at"] for row in wanted)
     for since in (None, newest.replace(minute=newest.minute - newest.minute % NEWEST_MINUTES)):
         scratch.execute("set variable rows_from = $since::timestamp", {"since": since})
-        scratch.execute(f"set variable windows_by_join = {since is not None}")
         found = _rows(scratch, f"from {RESULT} where bar_at >= coalesce($since, bar_at)", since)
         differing = list(_differing(wanted, found, since))
         if differing:

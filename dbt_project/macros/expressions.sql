@@ -14,10 +14,13 @@
     end
 {%- endmacro %}
 
-{# Where two providers have the same row: the first in the var provider_priority, then the last
-   landed. #}
-{% macro best_provider_first() -%}
-    coalesce(list_position({{ var('provider_priority') }}, provider), 999), landed_at desc
+{# Where providers have the same row, the least of this counts: the first in the var
+   provider_priority, then the last landed. #}
+{% macro provider_rank() -%}
+    row(
+        coalesce(list_position({{ var('provider_priority') }}, provider), 999),
+        -epoch_us(landed_at), provider
+    )
 {%- endmacro %}
 
 {% macro typical_price() -%} (high + low + close) / 3 {%- endmacro %}

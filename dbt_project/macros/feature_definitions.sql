@@ -54,7 +54,7 @@
     {% endfor %}
     {% set texts = [] %}
     {% for name in seen | sort if name.startswith('model.') %}
-        {% set text = graph.nodes[name].raw_code | replace('ref(', 'name_of(') | replace('source(', 'name_of(') | replace('in_scope(', 'name_of(') | replace('or_by_join(', 'as_written(') %}
+        {% set text = graph.nodes[name].raw_code | replace('ref(', 'name_of(') | replace('source(', 'name_of(') | replace('in_scope(', 'name_of(') %}
         {% do texts.append(render(text)) %}
     {% endfor %}
     {% do return(local_md5(texts | join('\n'))) %}

@@ -37,7 +37,7 @@
 {% endmacro %}
 
 {% macro text_over_ctes(node) %}
-    {% do return(render(node.raw_code | replace('ref(', 'cte_of(') | replace('in_scope(', 'nothing(') | replace('or_by_join(', 'as_written('))) %}
+    {% do return(render(node.raw_code | replace('ref(', 'cte_of(') | replace('in_scope(', 'nothing('))) %}
 {% endmacro %}
 
 {% macro cte_of(model) -%} {{ model }} {%- endmacro %}

@@ -197,7 +197,6 @@ def bench_live(folder: Path, symbols: int) -> None:
         query = "from marts.features_1m where bar_at >= $newest"
         unbounded = timed(lambda: connection.execute(query, {"newest": newest}).fetchall())
         connection.execute(f"set variable rows_from = timestamp '{newest}'")
-        connection.execute("set variable windows_by_join = true")
         read = timed(lambda: connection.execute(query, {"newest": newest}).fetchall())
         print(f"  one read of all features {read:.1f} ms; unbounded {unbounded:.1f} ms", end="")
         print(f" ({unbounded / read:.1f} times)")

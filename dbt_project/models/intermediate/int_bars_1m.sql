@@ -9,7 +9,6 @@ with bars as (
 
 calendar as (select * from {{ ref('int_sessions') }}),
 
-{# Elsewhere every bar counts, and is spared the sort. #}
 several_providers as (
     select
         symbol,
@@ -19,18 +18,36 @@ several_providers as (
     having min(provider) < max(provider)
 ),
 
+overlapping as (
+    select
+        symbol,
+        bar_at,
+        provider,
+        landed_at,
+        {{ provider_rank() }} as provider_rank
+    from bars
+    semi join several_providers using (symbol, session_date)
+),
+
+{# A sort of all bars would say the same: this looks only where providers overlap. #}
+outranked as (
+    select
+        worse.symbol,
+        worse.bar_at,
+        worse.provider,
+        worse.landed_at
+    from overlapping as worse
+    inner join overlapping as better
+        on
+            worse.symbol = better.symbol
+            and worse.bar_at = better.bar_at
+            and worse.provider_rank > better.provider_rank
+),
+
 resolved as (
     select bars.*
     from bars
-    anti join several_providers using (symbol, session_date)
-    union all
-    select bars.*
-    from bars
-    semi join several_providers using (symbol, session_date)
-    qualify
-        row_number() over (
-            partition by symbol, session_date, bar_at order by {{ best_provider_first() }}
-        ) = 1
+    anti join outranked using (symbol, bar_at, provider, landed_at)
 ),
 
 segmented as (

@@ -14,7 +14,7 @@ provided as (
     semi join sessions using (session_date)
     qualify
         row_number() over (
-            partition by daily.symbol, daily.session_date order by {{ best_provider_first() }}
+            partition by daily.symbol, daily.session_date order by {{ provider_rank() }}
         ) = 1
 ),
 

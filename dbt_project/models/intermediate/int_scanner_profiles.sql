@@ -10,7 +10,7 @@ profiles as (
     from {{ ref('stg_profiles') }}
     qualify
         row_number() over (
-            partition by symbol, as_of_date order by {{ best_provider_first() }}
+            partition by symbol, as_of_date order by {{ provider_rank() }}
         ) = 1
 ),
 

@@ -7,7 +7,7 @@ resolved as (
     from splits
     qualify
         row_number() over (
-            partition by symbol, split_date order by {{ best_provider_first() }}
+            partition by symbol, split_date order by {{ provider_rank() }}
         ) = 1
 ),
 

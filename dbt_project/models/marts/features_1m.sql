@@ -21,7 +21,6 @@ session_opens as (select * from {{ ref('int_session_opens') }}),
 spread_marks as (select * from {{ ref('int_spread_marks') }}),
 
 windowed as (
-    {% call or_by_join() %}
     select
         *,
         sum(volume) over so_far as volume_so_far,
@@ -56,7 +55,6 @@ windowed as (
             partition by symbol, session_date, session_segment
             order by minute_of_session range between 30 preceding and current row
         )
-    {% endcall %}
 ),
 
 with_earlier as (
