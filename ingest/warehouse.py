@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -202,24 +203,32 @@ def land(
     several landings must hold together.
     """
     spec = RAW_TABLES[table]
-    columns = _columns(connection, table)
+    columns = _columns()[table]
     _stage(connection, spec, columns, rows, provider, landed_at)
-    rejected, doubles = _count_faults(connection, spec)
+    rejected, doubles, known = _count(connection, table, spec)
     if rejected:
         _reject(connection, table, columns, provider, landed_at, request_id)
     if doubles:
         _drop_doubles(connection, spec)
-    if spec.key:
+    if known:
         landing = _merge(connection, table, spec, columns, landed_at)
     else:
         landing = Landing(inserted=_insert(connection, table, columns))
-    connection.execute("drop table incoming_rows")
     return landing + Landing(unchanged=doubles, rejected=rejected)
 
 
-def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
-    described = connection.execute(f"describe raw.{table}").fetchall()
-    return {name: data_type for name, data_type, *_ in described}
+@cache
+def _columns() -> dict[str, dict[str, str]]:
+    """Return the columns of every raw table and their types."""
+    columns: dict[str, dict[str, str]] = {}
+    with duckdb.connect() as connection:
+        connection.execute(RAW_SCHEMA)
+        for table, name, data_type in connection.execute(
+            "select table_name, column_name, data_type from duckdb_columns() "
+            "where schema_name = 'raw' order by table_name, column_index"
+        ).fetchall():
+            columns.setdefault(table, {})[name] = data_type
+    return columns
 
 
 def _stage(
@@ -244,10 +253,11 @@ def _stage(
         return f"try_cast({name} as {data_type}) as {name}"
 
     selected = ", ".join(expression(name, data_type) for name, data_type in columns.items())
+    connection.execute("drop table if exists incoming_rows").fetchall()
     connection.register("incoming", rows)
     try:
         connection.execute(
-            f"create or replace temp table incoming_rows as select *, {_fault(spec, columns)} "
+            f"create temp table incoming_rows as select *, {_fault(spec, columns)} "
             f"from (select {selected}, row_number() over () as row_id from incoming)",
             {"provider": provider, "landed_at": landed_at},
         )
@@ -265,14 +275,23 @@ def _fault(spec: RawTable, columns: dict[str, str]) -> str:
     return f"case {reasons} end as fault" if rules else "null::varchar as fault"
 
 
-def _count_faults(connection: duckdb.DuckDBPyConnection, spec: RawTable) -> tuple[int, int]:
-    """Return how many incoming rows have a fault, and how many others share a key with one."""
-    distinct = f"count(distinct ({', '.join(spec.key)}))" if spec.key else "count(*)"
-    ((rejected, doubles),) = connection.execute(
+def _count(
+    connection: duckdb.DuckDBPyConnection, table: str, spec: RawTable
+) -> tuple[int, int, int]:
+    """Return how many incoming rows have a fault, of the others how many share a key with one
+    of them, and how many stored rows have the key of an incoming one."""
+    distinct, known = "count(*)", "0"
+    if spec.key:
+        distinct = f"count(distinct ({', '.join(spec.key)}))"
+        known = (
+            f"(select count(*) from raw.{table} semi join incoming_rows "
+            f"using ({', '.join(spec.key)}))"
+        )
+    ((rejected, doubles, known_rows),) = connection.execute(
         "select count(fault), count(*) filter (where fault is null) "
-        f"- {distinct} filter (where fault is null) from incoming_rows"
+        f"- {distinct} filter (where fault is null), {known} from incoming_rows"
     ).fetchall()
-    return rejected, doubles
+    return rejected, doubles, known_rows
 
 
 def _reject(
@@ -336,7 +355,7 @@ def _merge(
         f"{differs or 'false'} as is_revised "
         f"from raw.{table} as stored inner join incoming_rows on {same_key}",
     )
-    same = known and _changed(
+    same = _changed(
         connection,
         "delete from incoming_rows where row_id in "
         "(select row_id from superseded where not is_revised)",
