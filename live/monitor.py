@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -57,6 +58,15 @@ class Counts:
     provisional: Counter[str] = field(default_factory=Counter)
     """Events of provisional signals, by what they tell."""
     flushes: int = 0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What new bars led to."""
+
+    signals: list[Signal]
+    kept: list[Key]
+    """The entries that the cooldown lets pass; those that are no signals came too late."""
 
 
 class Monitor:
@@ -115,6 +125,8 @@ class Monitor:
         """What was polled and could not be landed; nothing more is asked for until it is."""
         self._flushed: set[date] = set()
         self._tick_starts: list[datetime] = []
+        self._send: Callable[[Sequence[Signal]], object] = self._publish
+        """Where stored signals go."""
         self._stopping = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="monitor")
 
@@ -125,13 +137,13 @@ class Monitor:
     async def run(self) -> None:
         """Tick until stopped; what goes wrong in one tick never ends the loop."""
         loop = asyncio.get_running_loop()
+        self._send = lambda signals: loop.call_soon_threadsafe(self._publish, signals)
         while not self._stopping.is_set():
             try:
                 if self._is_lost:
                     for message in await loop.run_in_executor(self._thread, self._reopen):
                         self._broadcaster.publish(message)
-                for signal in await loop.run_in_executor(self._thread, self._timed_tick):
-                    self._broadcaster.publish(signal.as_message())
+                await loop.run_in_executor(self._thread, self._timed_tick)
                 self._set("tick", None)
             except Exception as error:  # whatever it is, the next tick may pass
                 if self._stopping.is_set():
@@ -147,6 +159,10 @@ class Monitor:
                 await self._tell_provisional()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._pause())
+
+    def _publish(self, signals: Sequence[Signal]) -> None:
+        for signal in signals:
+            self._broadcaster.publish(signal.as_message())
 
     async def _tell_provisional(self) -> None:
         """Raise and settle provisional signals; what goes wrong there fails no tick."""
@@ -195,7 +211,7 @@ class Monitor:
         return signals
 
     def tick(self) -> list[Signal]:
-        """Do one round; return the signals it stored, to be sent."""
+        """Do one round; return the signals that it stored and sent."""
         now = self._clock.now()
         self.counts.ticks += 1
         self._forming = None
@@ -208,9 +224,14 @@ class Monitor:
         if self.session is None or not self.is_open or not self.watchlist:
             return []
         landed_at = self._fetch(self.session, now)
-        signals = self._evaluate(self.session, now, landed_at)
+        with self._warehouse.transaction():
+            verdict = self._evaluate(self.session, now, landed_at)
+        if verdict is not None:
+            self._take(verdict)
+        with self._metrics.stage("keep"):
+            self._warehouse.keep_books()
         self._tick_starts = [*self._tick_starts[-1:], now]
-        return signals
+        return verdict.signals if verdict else []
 
     def follow_forming(self) -> None:
         """Settle and raise provisional signals after a tick; none while no view is evaluated."""
@@ -313,11 +334,11 @@ class Monitor:
             log.info("%s%s: works again", ", ".join(healed[:SHOWN_FAILURES]), more)
         self.failures = failures
 
-    def _evaluate(self, session: Session, now: datetime, landed_at: datetime) -> list[Signal]:
+    def _evaluate(self, session: Session, now: datetime, landed_at: datetime) -> Verdict | None:
         """Ask the views about the bars that are new; store what becomes a signal."""
         rows = self._ask(session, landed_at)
         if rows is None:
-            return []
+            return None
         with self._metrics.stage("rules"):
             entries = {(entry.symbol, entry.bar_at): entry for entry in to_entries(rows)}
             rules = self._warehouse.rules()
@@ -329,12 +350,17 @@ class Monitor:
         if signals:
             with self._metrics.stage("store"):
                 self._warehouse.store_signals(signals, self._feed.provider, landed_at)
-            self._seq = signals[-1].seq
-        self._last |= dict(kept)
+        return Verdict(signals, kept)
+
+    def _take(self, verdict: Verdict) -> None:
+        """Send the signals, now that they are stored, and know what has been evaluated."""
+        if verdict.signals:
+            self._send(verdict.signals)
+            self._seq = verdict.signals[-1].seq
+        self._last |= dict(verdict.kept)
         self._is_warm = True
-        self.counts.signals += len(signals)
-        self.counts.late_entries += len(kept) - len(fresh)
-        return signals
+        self.counts.signals += len(verdict.signals)
+        self.counts.late_entries += len(verdict.kept) - len(verdict.signals)
 
     def _ask(self, session: Session, landed_at: datetime) -> pa.Table | None:
         """Return the entries among the bars that are new; None where no bar is.

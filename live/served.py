@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -27,6 +27,18 @@ warnings.filterwarnings("ignore", "Arrow output on a DB-API result", UserWarning
 STATEMENTS = named_statements("served.sql")
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What the views gave for a session's bars from `since` on, and what they were asked with."""
+
+    rows: pa.Table
+    session_date: date
+    snapshot: str
+    symbols: tuple[str, ...]
+    since: datetime
+    evaluated_at: datetime
+
+
 class ServedRows:
     """Evaluates the views of live.duckdb and keeps what they gave, in raw.served_features.
 
@@ -44,40 +56,66 @@ class ServedRows:
         self._definition_hash = definitions[0][1] if definitions else ""
         self._newest_kept: datetime | None = None
         self._inputs: tuple[date, str, tuple[str, ...]] | None = None
+        self._unkept: Evaluation | None = None
 
-    def evaluate(self, session_date: date, since: datetime, evaluated_at: datetime) -> pa.Table:
-        """Evaluate the bars of a session from `since` on; keep what is new, return the entries."""
+    def evaluate(
+        self,
+        session_date: date,
+        snapshot: str,
+        symbols: Sequence[str],
+        since: datetime,
+        evaluated_at: datetime,
+    ) -> pa.Table:
+        """Evaluate the bars of a session from `since` on; return the entries.
+
+        All its rows are to be kept, by `keep`.
+        """
         bounds = {"session_date": session_date, "since": since}
         rows: pa.Table = self._connection.execute(STATEMENTS["evaluate"], bounds).to_arrow_table()
-        if rows.num_rows:
-            self._keep(rows, bounds | {"evaluated_at": evaluated_at})
+        self._unkept = Evaluation(rows, session_date, snapshot, tuple(symbols), since, evaluated_at)
         return rows.filter(pc.field("is_entry")).sort_by(
             [("bar_at", "ascending"), ("symbol", "ascending")]
         )
 
-    def _keep(self, rows: pa.Table, values: dict[str, Any]) -> None:
-        are_new = self._newest_kept is not None and values["since"] > self._newest_kept
-        self._connection.register("evaluated", rows)
-        self._connection.execute(
-            STATEMENTS["keep_rows"], values | {"features": self._features, "are_new": are_new}
-        ).fetchall()
+    @property
+    def has_unkept(self) -> bool:
+        """Whether what was evaluated last is still to be kept."""
+        return self._unkept is not None
+
+    def keep(self) -> None:
+        """Keep what was evaluated last, where it is new, and what it was made from."""
+        if self._unkept is not None:
+            self._keep_inputs(self._unkept)
+            if self._unkept.rows.num_rows:
+                self._keep_rows(self._unkept)
+            self._unkept = None
+
+    def _keep_rows(self, made: Evaluation) -> None:
+        are_new = self._newest_kept is not None and made.since > self._newest_kept
+        values = {
+            "session_date": made.session_date,
+            "since": made.since,
+            "evaluated_at": made.evaluated_at,
+            "features": self._features,
+            "are_new": are_new,
+        }
+        self._connection.register("evaluated", made.rows)
+        self._connection.execute(STATEMENTS["keep_rows"], values).fetchall()
         self._connection.unregister("evaluated")
-        newest = pc.max(rows["bar_at"]).as_py()
+        newest = pc.max(made.rows["bar_at"]).as_py()
         self._newest_kept = max(newest, self._newest_kept or newest)
 
-    def keep_inputs(
-        self, session_date: date, snapshot: str, symbols: Sequence[str], evaluated_at: datetime
-    ) -> None:
+    def _keep_inputs(self, made: Evaluation) -> None:
         """Keep what else the symbols' features are made from, where it is not what it was."""
-        inputs = (session_date, snapshot, tuple(symbols))
+        inputs = (made.session_date, made.snapshot, made.symbols)
         if inputs == self._inputs:
             return
         values = {
-            "session_date": session_date,
-            "symbols": list(symbols),
+            "session_date": made.session_date,
+            "symbols": list(made.symbols),
             "features": self._features,
             "definition_hash": self._definition_hash,
-            "evaluated_at": evaluated_at,
+            "evaluated_at": made.evaluated_at,
         }
         self._connection.execute(STATEMENTS["keep_inputs"], values).fetchall()
         self._inputs = inputs

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,9 +35,6 @@ REPLAY_PAGE = 500
 CLOSE_SECONDS = 0.5
 FRESHEN_SECONDS = 2.0
 """How long a copy waits for the tables of the views."""
-
-BY_JOIN = timedelta(minutes=30)
-"""Of so many minutes at most windows are read by join (macros/windows_by_join.sql)."""
 
 ENTRY_COLUMNS = [field.name for field in fields(Entry)]
 
@@ -76,7 +73,8 @@ class LiveWarehouse:
         self.left_open: ExitStack | None = None
         """Keeps a database from being closed while a statement runs."""
         self._reading = threading.Lock()
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()
+        self._in_transaction = False
         self._version = 0
         self._is_fresh = threading.Event()
         self._is_fresh.set()
@@ -89,8 +87,9 @@ class LiveWarehouse:
         self._connection = connection.cursor()
         self._attached: Path | None = None
         self._live_tables = LiveTables(self._connection)
-        self._by_join = False
         self._served: ServedRows | None = None
+        self._rules: Rules | None = None
+        self._unkept_requests: list[tuple[pa.Table, str, datetime]] = []
 
     def reopen(self) -> None:
         """Open the database anew where a failed write has closed it; what was committed is there.
@@ -139,7 +138,7 @@ class LiveWarehouse:
                 self._attached = None
             escaped = str(version).replace("'", "''")
             self._root.execute(f"attach '{escaped}' as published (read_only)")
-            self._attached = version
+            self._attached, self._rules = version, None
         log.info("snapshot %s attached", version.name)
         return True
 
@@ -188,9 +187,11 @@ class LiveWarehouse:
 
     def rules(self) -> Rules:
         """Return the rules in force."""
-        names = [field.name for field in fields(Rules)]
-        (row,) = self.read(f"select {', '.join(names)} from published.marts.signal_rules")
-        return Rules(**row)
+        if self._rules is None:
+            names = [field.name for field in fields(Rules)]
+            (row,) = self.read(f"select {', '.join(names)} from published.marts.signal_rules")
+            self._rules = Rules(**row)
+        return self._rules
 
     def feature_definitions(self) -> tuple[list[str], str]:
         """Return the model inputs of the views here, in order, and their definition hash."""
@@ -202,14 +203,36 @@ class LiveWarehouse:
         return names, str(rows[0]["definition_hash"]) if rows else ""
 
     def land_poll(self, polled: Polled, provider: str, landed_at: datetime) -> Landing:
-        """Land what a poll brought, all of it or nothing; return what became of the bars."""
-        with self._transaction():
+        """Land what a poll brought, all of it or nothing; return what became of the bars.
+
+        Its requests are to be kept, by `keep_books`.
+        """
+        with self.transaction():
             bars = self._land_polled(polled, provider, landed_at)
             for other, brought in polled.others.items():
                 bars += self._land_polled(brought, other, landed_at)
             if bars.inserted or bars.revised:
                 self._is_fresh.clear()
+        for who, brought in ((provider, polled), *polled.others.items()):
+            if brought.requests:
+                requests = pa.Table.from_pylist(brought.requests)
+                self._unkept_requests.append((requests, who, landed_at))
         return bars
+
+    def keep_books(self) -> None:
+        """Keep what was asked of providers and what the views gave. No signal waits for this."""
+        if not self._unkept_requests and not (self._served and self._served.has_unkept):
+            return
+        try:
+            with self.transaction():
+                for requests, provider, landed_at in self._unkept_requests:
+                    self._land("fetch_log", requests, provider, landed_at)
+                if self._served:
+                    self._served.keep()
+        except BaseException:
+            self._served = None  # it remembers as kept what is not
+            raise
+        self._unkept_requests = []
 
     def _land_polled(self, polled: Polled, provider: str, landed_at: datetime) -> Landing:
         bars = Landing()
@@ -218,9 +241,6 @@ class LiveWarehouse:
             if rows:
                 landing = self._land(table, pa.concat_tables(rows), provider, landed_at)
                 bars = landing if table == "bars_1m" else bars
-        if polled.requests:
-            requests = pa.Table.from_pylist(polled.requests)
-            self._land("fetch_log", requests, provider, landed_at)
         return bars
 
     def store_signals(self, signals: Sequence[Signal], provider: str, landed_at: datetime) -> None:
@@ -231,7 +251,7 @@ class LiveWarehouse:
         self, table: str, rows: Sequence[dict[str, Any]], provider: str, landed_at: datetime
     ) -> None:
         """Add rows of the service's own to raw.<table>; they are on disk when this returns."""
-        with self._transaction():
+        with self.transaction():
             self._connection.register("made", pa.Table.from_pylist(list(rows)))
             self._connection.execute(
                 f"insert into raw.{table} by name "
@@ -253,7 +273,7 @@ class LiveWarehouse:
             self._connection.execute("begin")
             try:
                 self._land("bars_1m", bars, provider, landed_at)
-                self._want_rows(min(moments), max(moments))
+                self._want_rows(min(moments))
                 self._live_tables.freshen(min(moments), max(moments))
                 yield self._connection
             finally:
@@ -265,14 +285,27 @@ class LiveWarehouse:
         return land(self._connection, table, rows, provider=provider, landed_at=landed_at)
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
+        """Have all changes of a block made or none; a transaction in another is part of that one.
+
+        They are on disk when the outermost block has ended.
+        """
         with self._writing:
+            if self._in_transaction:
+                yield
+                return
+            was_fresh = self._is_fresh.is_set()
+            self._in_transaction = True
             self._connection.execute("begin")
             try:
                 yield
             except BaseException:
                 self._connection.execute("rollback")
+                if not was_fresh:
+                    self._is_fresh.clear()
                 raise
+            finally:
+                self._in_transaction = False
             self._connection.execute("commit")
             self._version += 1
 
@@ -304,8 +337,8 @@ class LiveWarehouse:
         """Remake what is kept of the views in tables, as far as bars from `since` on reach."""
         _, newest = self.changes(session_date, since)
         if newest is not None:
-            with self._transaction():
-                self._want_rows(since, newest)
+            with self.transaction():
+                self._want_rows(since)
                 self._live_tables.freshen(since, newest)
         self._is_fresh.set()
 
@@ -314,7 +347,7 @@ class LiveWarehouse:
 
         At a start they may lack what landed right before the last run was killed.
         """
-        with self._transaction():
+        with self.transaction():
             self._live_tables.remake()
         self._is_fresh.set()
 
@@ -329,13 +362,9 @@ class LiveWarehouse:
         ).fetchall()
         return cast("tuple[datetime | None, datetime | None]", bounds)
 
-    def _want_rows(self, since: datetime, newest: datetime) -> None:
-        """Bound what the views read, and how (dbt_project/macros/); no value changes."""
+    def _want_rows(self, since: datetime) -> None:
+        """Bound what the views read (dbt_project/macros/bounds.sql); no value changes."""
         self._connection.execute("set variable rows_from = $since", {"since": since})
-        by_join = newest - since <= BY_JOIN
-        if by_join != self._by_join:
-            self._connection.execute("set variable windows_by_join = $it", {"it": by_join})
-            self._by_join = by_join
 
     def serve(
         self,
@@ -347,16 +376,17 @@ class LiveWarehouse:
     ) -> pa.Table:
         """Evaluate a session's bars from `since` to the newest; return the rows that are entries.
 
-        All rows are kept with the moment of the evaluation (raw.served_features), for the parity
-        report.
+        All rows are to be kept with the moment of the evaluation (raw.served_features), for the
+        parity report, by `keep_books`.
         """
         self._served = self._served or ServedRows(self._connection)
-        with self._transaction():
-            self._want_rows(since, newest)
+        with self.transaction():
+            self._want_rows(since)
             self._live_tables.freshen(since, newest)
-            self._served.keep_inputs(session_date, self.snapshot, symbols, evaluated_at)
-            entries = self._served.evaluate(session_date, since, evaluated_at)
-        self._is_fresh.set()
+            entries = self._served.evaluate(
+                session_date, self.snapshot, symbols, since, evaluated_at
+            )
+            self._is_fresh.set()
         return entries
 
     def last_signals(self, session_date: date) -> dict[str, datetime]:
@@ -407,7 +437,7 @@ class LiveWarehouse:
         """
         if any(day < session_date and day not in flushed for day in self.days()):
             return
-        with self._transaction():
+        with self.transaction():
             forget_before(self._connection, session_date)
             self._live_tables.forget_before(session_date)
 
