@@ -31,7 +31,6 @@ from tests.ingest_servers import (
 )
 
 SESSION = date(2026, 8, 28)
-CLOCK = SimulatedClock.starting(MONDAY_NOON, 10_000)
 
 
 def aggregates(*bars: tuple[str, float], **more: Any) -> str:
@@ -202,7 +201,7 @@ def gap_job(tmp_path: Path, base_url: str) -> jobs.Job:
     return jobs.Job(
         data_dir=tmp_path,
         warehouse=tmp_path / "w.duckdb",
-        clock=CLOCK,
+        clock=SimulatedClock.starting(MONDAY_NOON, 10_000),
         plan="premium",
         make_client=lambda budget: pytest.fail("FMP was asked"),
         source=jobs.Source("massive", LIMITS, 2, lambda budget: massive_of(base_url)),
