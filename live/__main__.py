@@ -18,6 +18,7 @@ from ingest.settings import Settings, described
 from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError
 from live.app import create_app
 from live.checks import ClockCheck
+from live.database import SnapshotMissingError, snapshot_version
 from live.feeds.choice import chosen_feed
 from live.recorded import ReplayError
 from live.replay import parse_changes
@@ -31,7 +32,7 @@ from live.serving import (
     serve_app,
 )
 from live.views import ensure_views
-from live.warehouse import SnapshotMissingError, open_live, snapshot_version
+from live.warehouse import open_live
 from live.watch import WatchError, Watching
 from live.watch import watch as watch_signals
 

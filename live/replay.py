@@ -16,6 +16,7 @@ import duckdb
 
 from ingest.settings import Settings
 from live.broadcast import Broadcaster
+from live.database import snapshot_version
 from live.feeds import Polled
 from live.feeds.replay import ReplayClock, ReplayFeed, Step
 from live.messages import Rules
@@ -24,7 +25,7 @@ from live.recorded import Day, ReplayError, change_rules, cut_snapshot
 from live.scoring import Scorer
 from live.signals import Signal
 from live.views import ensure_views
-from live.warehouse import LiveWarehouse, open_live, snapshot_version
+from live.warehouse import LiveWarehouse, open_live
 
 Row = dict[str, Any]
 Offline = tuple[str, datetime, str]

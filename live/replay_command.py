@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ingest.settings import Settings
+from live.database import snapshot_version
 from live.parity import print_changed_rules, print_parity, print_signals, read_parity
 from live.recorded import ReplayError, newest_replayable, read_day
 from live.replay import Replayed, stage
-from live.warehouse import snapshot_version
 
 
 def replay_session(

@@ -16,7 +16,8 @@ from typing import Any
 
 import duckdb
 
-from live.warehouse import LiveWarehouse, fetch_rows
+from live.database import fetch_rows
+from live.warehouse import LiveWarehouse
 
 GOLDEN = Path(__file__).parent / "golden"
 RESULT = "marts.states_1m"

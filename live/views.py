@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ingest.settings import ROOT, Settings
 from ingest.warehouse import open_warehouse
+from live.database import snapshot_version
 from live.serving import StartError
-from live.warehouse import snapshot_version
 
 PROJECT = ROOT / "dbt_project"
 SOURCES = (".sql", ".yml", ".csv")

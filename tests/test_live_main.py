@@ -26,8 +26,8 @@ from ingest.settings import ROOT, Settings
 from ingest.simulator.generated import GeneratedMarket
 from ingest.simulator.server import SimulatedServer
 from live.__main__ import _serve
+from live.database import SnapshotMissingError
 from live.serving import StartError, only_service
-from live.warehouse import SnapshotMissingError
 from tests.live_fixture import build, publish
 from tests.live_server import one_break_out, serving, wait_until
 

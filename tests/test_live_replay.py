@@ -14,9 +14,9 @@ import duckdb
 import pytest
 
 from ingest.settings import ROOT, Settings
+from live.database import snapshot_version
 from live.recorded import ReplayError, newest_replayable, read_day
 from live.replay import Replayed, Stage, parse_changes, stage
-from live.warehouse import snapshot_version
 from tests.test_parity import EVERY_SYMBOL_PASSES
 from tests.warehouse_builder import run_dbt
 

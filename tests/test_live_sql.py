@@ -17,10 +17,11 @@ import pyarrow as pa
 import pytest
 
 from ingest.settings import ROOT
+from live.database import NotFreshError
 from live.feeds import Polled
 from live.prompt.copies import Copies
 from live.prompt.runner import ENVIRONMENT
-from live.warehouse import LiveWarehouse, NotFreshError, open_live
+from live.warehouse import LiveWarehouse, open_live
 from tests.live_fixture import DAY, MINUTE, HandClock, bar, bars, build, publish
 from tests.live_server import Running, T, one_break_out, serving, wait_until
 

@@ -10,9 +10,9 @@ from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 
+from live.database import NotFreshError
 from live.prompt.runner import QueryError, SqlAnswer, SqlQuery
 from live.service import Service
-from live.warehouse import NotFreshError
 
 MOST_ROWS = 10_000
 MOST_QUERY_CHARACTERS = 100_000
