@@ -200,6 +200,9 @@ def bench_live(folder: Path, symbols: int) -> None:
         read = timed(lambda: connection.execute(query, {"newest": newest}).fetchall())
         print(f"  one read of all features {read:.1f} ms; unbounded {unbounded:.1f} ms", end="")
         print(f" ({unbounded / read:.1f} times)")
+        planning = planning_ms(connection, f"from marts.features_1m where bar_at >= '{newest}'")
+        nothing = timed(lambda: connection.execute("select 1").fetchall())
+        print(f"  of it DuckDB plans for {planning:.1f} ms; `select 1` takes {nothing:.2f} ms")
         for name, seconds in freshening(connection, newest).items():
             print(f"  keeping {name} fresh, a minute of all symbols: {seconds:.1f} ms")
 
@@ -243,6 +246,19 @@ def freshening(connection: duckdb.DuckDBPyConnection, newest: datetime) -> dict[
         name: timed(lambda n=name, d=definition, i=newest_input: freshen(n, d, i))
         for name, definition, newest_input, _ in tables
     }
+
+
+def planning_ms(connection: duckdb.DuckDBPyConnection, query: str) -> float:
+    """Return the median milliseconds that DuckDB takes to bind, optimize and plan a query."""
+    connection.execute("set enable_profiling = 'no_output'; set profiling_mode = 'detailed'")
+    milliseconds = []
+    for _ in range(READS):
+        connection.execute(query).fetchall()
+        profile = json.loads(connection.get_profiling_information(format="json"))
+        phases = ("planner", "optimizer", "physical_planner")
+        milliseconds.append(sum(profile[phase]["total_time"] for phase in phases) * 1000)
+    connection.execute("pragma disable_profiling")
+    return median(milliseconds)
 
 
 def timed(work: Callable[[], object]) -> float:
