@@ -20,28 +20,24 @@ from ingest.clock import Clock
 from ingest.warehouse import DatabaseLockedError, DatabaseUnusableError, Landing
 from live.broadcast import Broadcaster, Message
 from live.checks import ClockCheck, failed_write, low_disk, old_snapshot, slow_tick
+from live.evaluation import Evaluation, Verdict
 from live.feeds import EVERY_SYMBOL, Feed, Polled
 from live.flush import flush_day
 from live.forming_rows import FormingRows
-from live.messages import Rules
 from live.metrics import Metrics
 from live.scoring import Scorer
 from live.sessions import Session
-from live.signals import Entry, Signal, cooldown, make_signal
-from live.warehouse import LiveWarehouse, to_entries
+from live.signals import Signal
+from live.warehouse import LiveWarehouse
 
 log = logging.getLogger(__name__)
 
 SHORTEST_SLEEP = 0.05
 SHOWN_FAILURES = 3
-FRESH_FOR = timedelta(minutes=2)
 INSTANT = timedelta(microseconds=1)
 """The least by which two landings differ."""
 STOP_SECONDS = (0.3, 0.5)
 """Real seconds that a running tick gets to end when the service stops, and to be interrupted."""
-
-Key = tuple[str, datetime]
-"""The symbol and bar_at of an entry."""
 
 
 @dataclass
@@ -58,15 +54,6 @@ class Counts:
     provisional: Counter[str] = field(default_factory=Counter)
     """Events of provisional signals, by what they tell."""
     flushes: int = 0
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What new bars led to."""
-
-    signals: list[Signal]
-    kept: list[Key]
-    """The entries that the cooldown lets pass; those that are no signals came too late."""
 
 
 class Monitor:
@@ -96,7 +83,6 @@ class Monitor:
         """What is wrong with the service now: part and reason."""
         self.failures: dict[str, str] = {}
         """What is wrong with the feed now: symbol or call, and reason."""
-        self.newest_bar_at: datetime | None = None
         self.started_at = clock.now()
         self._warehouse = warehouse
         self._feed = feed
@@ -108,23 +94,25 @@ class Monitor:
         self._metrics = metrics or Metrics()
         self._clock_check = clock_check or ClockCheck(clock)
         self._min_free_mb = min_free_mb
-        self._fault = fault
-        """Why no signals may be made of what the views give; bars are landed all the same."""
         self._set("self_test", fault and f"no signals: {fault}")
-        self._seq = broadcaster.last_seq
+        self._evaluation = Evaluation(
+            warehouse,
+            scorer,
+            clock,
+            self._metrics,
+            tick=self._tick,
+            last_seq=broadcaster.last_seq,
+            fault=fault,
+        )
         self._landed_at = datetime.min
         self._forming: pa.Table | None = None
         """The running minute's bars, as of the newest poll."""
         self._forming_rows = FormingRows(warehouse)
-        self._last: dict[str, datetime] = {}
-        """Each symbol's latest signal of the session, sent or too late to be: its bar_at."""
-        self._is_warm = False
         self._is_lost = False
         """Whether a failed write has closed the database."""
         self._unlanded: Polled | None = None
         """What was polled and could not be landed; nothing more is asked for until it is."""
         self._flushed: set[date] = set()
-        self._tick_starts: list[datetime] = []
         self._send: Callable[[Sequence[Signal]], object] = self._publish
         """Where stored signals go."""
         self._stopping = asyncio.Event()
@@ -132,7 +120,12 @@ class Monitor:
 
     def last_signal_at(self, symbol: str) -> datetime | None:
         """Return the bar of a symbol's latest signal of the session, sent or too late to be."""
-        return self._last.get(symbol)
+        return self._evaluation.last.get(symbol)
+
+    @property
+    def newest_bar_at(self) -> datetime | None:
+        """The session's newest bar."""
+        return self._evaluation.newest_bar_at
 
     async def run(self) -> None:
         """Tick until stopped; what goes wrong in one tick never ends the loop."""
@@ -149,7 +142,7 @@ class Monitor:
                 if self._stopping.is_set():
                     return
                 self.counts.failed_ticks += 1
-                self._is_warm = False  # what it landed may not have been evaluated
+                self._evaluation.is_warm = False  # what it landed may not have been evaluated
                 self._is_lost |= isinstance(error, duckdb.FatalException)
                 disk = failed_write(error, self._warehouse_path.parent)
                 if disk is None:
@@ -194,7 +187,7 @@ class Monitor:
         """Open the database anew; return the signals that were stored but not sent before."""
         self._warehouse.reopen()
         self._is_lost = False
-        self._seq = self._warehouse.last_seq()
+        self._evaluation.last_seq = self._warehouse.last_seq()
         return self._warehouse.signals_since(self._broadcaster.last_seq)
 
     def _pause(self) -> float:
@@ -203,7 +196,7 @@ class Monitor:
         return max((self._tick - passed).total_seconds() / self._clock.speed, SHORTEST_SLEEP)
 
     def _timed_tick(self) -> list[Signal]:
-        was_warm, started = self._is_warm, perf_counter()
+        was_warm, started = self._evaluation.is_warm, perf_counter()
         with self._metrics.stage("tick"):
             signals = self.tick()
         seconds = perf_counter() - started if was_warm else 0.0
@@ -225,24 +218,27 @@ class Monitor:
             return []
         landed_at = self._fetch(self.session, now)
         with self._warehouse.transaction():
-            verdict = self._evaluate(self.session, now, landed_at)
+            verdict = self._evaluation.evaluate(
+                self.session, self.watchlist, now, landed_at, self._feed.provider
+            )
         if verdict is not None:
             self._take(verdict)
         with self._metrics.stage("keep"):
             self._warehouse.keep_books()
-        self._tick_starts = [*self._tick_starts[-1:], now]
+        self._evaluation.end_tick(now)
         return verdict.signals if verdict else []
 
     def follow_forming(self) -> None:
         """Settle and raise provisional signals after a tick; none while no view is evaluated."""
         if self.session is None:
             return
+        evaluation = self._evaluation
         with self._metrics.stage("provisional"):
             self._forming_rows.follow(
                 self.session.session_date,
-                self._forming if self._is_warm and not self._fault else None,
+                self._forming if evaluation.is_warm and not evaluation.fault else None,
                 self._feed.provider,
-                self._last,
+                evaluation.last,
                 self._clock.now(),
             )
 
@@ -258,9 +254,8 @@ class Monitor:
         """Begin the session that starts, flush those that have ended, know who is watched."""
         session = self._warehouse.session_at(now)
         if session != self.session:
-            self.session, self._is_warm, self._tick_starts = session, False, []
-            self._unlanded = None
-            self.failures, self.newest_bar_at = {}, None
+            self.session, self._unlanded, self.failures = session, None, {}
+            self._evaluation.begin()
         self.is_open = session is not None and session.pre_open_at <= now
         self._flush_before(session)
         self._set("calendar", None if session else "no session to come: run make ingest")
@@ -275,9 +270,9 @@ class Monitor:
         self._set("snapshot", old)
         why = f"the snapshot has none for {session.session_date}: run make features"
         self._set("watchlist", why if self.is_open and not rows else None)
-        if self.is_open and not self._is_warm:
+        if self.is_open and not self._evaluation.is_warm:
             self._warehouse.forget_before(session.session_date, self._flushed)
-            self._last = self._warehouse.last_signals(session.session_date)
+            self._evaluation.last = self._warehouse.last_signals(session.session_date)
 
     def _flush_before(self, session: Session | None) -> None:
         """Flush the days before `session`; where that fails, the next tick tries again."""
@@ -334,69 +329,13 @@ class Monitor:
             log.info("%s%s: works again", ", ".join(healed[:SHOWN_FAILURES]), more)
         self.failures = failures
 
-    def _evaluate(self, session: Session, now: datetime, landed_at: datetime) -> Verdict | None:
-        """Ask the views about the bars that are new; store what becomes a signal."""
-        rows = self._ask(session, landed_at)
-        if rows is None:
-            return None
-        with self._metrics.stage("rules"):
-            entries = {(entry.symbol, entry.bar_at): entry for entry in to_entries(rows)}
-            rules = self._warehouse.rules()
-            kept = cooldown(entries, rules.cooldown_min, self._last)
-            fresh_since = self._fresh_since(now)
-            fresh = [key for key in kept if entries[key].available_at >= fresh_since]
-        with self._metrics.stage("score"):
-            signals = self._to_signals(fresh, entries, rows, rules)
-        if signals:
-            with self._metrics.stage("store"):
-                self._warehouse.store_signals(signals, self._feed.provider, landed_at)
-        return Verdict(signals, kept)
-
     def _take(self, verdict: Verdict) -> None:
-        """Send the signals, now that they are stored, and know what has been evaluated."""
+        """Send the signals, now that they are stored."""
         if verdict.signals:
             self._send(verdict.signals)
-            self._seq = verdict.signals[-1].seq
-        self._last |= dict(verdict.kept)
-        self._is_warm = True
+        self._evaluation.take(verdict)
         self.counts.signals += len(verdict.signals)
         self.counts.late_entries += len(verdict.kept) - len(verdict.signals)
-
-    def _ask(self, session: Session, landed_at: datetime) -> pa.Table | None:
-        """Return the entries among the bars that are new; None where no bar is.
-
-        At first all bars of the session so far are asked about: entries before the start are too
-        old to be sent but count for the cooldown, as they do offline.
-        """
-        since, newest = self._warehouse.changes(session.session_date, landed_at)
-        self.newest_bar_at = newest
-        self._is_warm |= newest is None  # there is nothing to warm up with
-        if newest is None or self._fault or (since is None and self._is_warm):
-            return None
-        with self._metrics.stage("views"):
-            if since is None or not self._is_warm:
-                self._warehouse.remake_live_tables()
-                since = session.pre_open_at
-            return self._warehouse.serve(
-                session.session_date, self.watchlist, since, newest, landed_at
-            )
-
-    def _fresh_since(self, now: datetime) -> datetime:
-        """Return the earliest available_at of a bar that may still be sent."""
-        return min([now - max(FRESH_FOR, 2 * self._tick), *self._tick_starts])
-
-    def _to_signals(
-        self, keys: list[Key], entries: dict[Key, Entry], rows: pa.Table, rules: Rules
-    ) -> list[Signal]:
-        if not keys:
-            return []
-        places = {key: place for place, key in enumerate(entries)}
-        scores = self._scorer.score(rows.take([places[key] for key in keys]))
-        emitted_at = self._clock.now()
-        return [
-            make_signal(entries[key], rules, score, seq=self._seq + number, emitted_at=emitted_at)
-            for number, (key, score) in enumerate(zip(keys, scores, strict=True), start=1)
-        ]
 
 
 def one_line(error: BaseException) -> str:

@@ -178,7 +178,7 @@ def test_snapshot_without_the_var_has_it_off(settings: Settings) -> None:
 def test_failed_self_test_raises_none(switched_on: Settings) -> None:
     clock = HandClock(at(0))
     with monitoring(switched_on, rising(5.3), clock) as (monitor, _):
-        monitor._fault = "the views differ"
+        monitor._evaluation.fault = "the views differ"
         assert follow(monitor, clock, at(0, 30), at(2, 30)) == []
 
 

@@ -300,7 +300,7 @@ def test_new_snapshot_needs_a_new_copy(tmp_path: Path) -> None:
 
 
 def test_half_taken_in_day_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("live.warehouse.FRESHEN_SECONDS", 0.01)
+    monkeypatch.setattr("live.database.FRESHEN_SECONDS", 0.01)
     with copies(tmp_path) as (warehouse, kept):
         land(warehouse, freshen=False)
         with pytest.raises(NotFreshError):
