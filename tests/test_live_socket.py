@@ -79,8 +79,13 @@ def store(running: Running, stored: list[Message]) -> None:
 
 
 def publish(running: Running, *messages: Message) -> None:
-    for message in messages:
-        running.loop.call_soon_threadsafe(running.service.broadcaster.publish, message)
+    """Publish messages faster than any client can take them."""
+
+    def publish_all() -> None:
+        for message in messages:
+            running.service.broadcaster.publish(message)
+
+    running.loop.call_soon_threadsafe(publish_all)
 
 
 def open_to_all(settings: Settings) -> Settings:
