@@ -64,7 +64,12 @@ class Evaluation:
         self.is_warm, self.newest_bar_at, self._tick_starts = False, None, []
 
     def evaluate(
-        self, session: Session, symbols: list[str], now: datetime, landed_at: datetime, feed: str
+        self,
+        session: Session,
+        symbols: list[str],
+        now: datetime,
+        landed_at: datetime,
+        provider: str,
     ) -> Verdict | None:
         """Ask the views about the bars that are new; store what becomes a signal.
 
@@ -83,7 +88,7 @@ class Evaluation:
             signals = self._to_signals(fresh, entries, rows, rules)
         if signals:
             with self._metrics.stage("store"):
-                self._warehouse.store_signals(signals, feed, landed_at)
+                self._warehouse.store_signals(signals, provider, landed_at)
         return Verdict(signals, kept)
 
     def take(self, verdict: Verdict) -> None:

@@ -28,7 +28,7 @@ STATEMENTS = named_statements("served.sql")
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Answer:
     """What the views gave for a session's bars from `since` on, and what they were asked with."""
 
     rows: pa.Table
@@ -56,7 +56,7 @@ class ServedRows:
         self._definition_hash = definitions[0][1] if definitions else ""
         self._newest_kept: datetime | None = None
         self._inputs: tuple[date, str, tuple[str, ...]] | None = None
-        self._unkept: Evaluation | None = None
+        self._unkept: Answer | None = None
 
     def evaluate(
         self,
@@ -72,7 +72,7 @@ class ServedRows:
         """
         bounds = {"session_date": session_date, "since": since}
         rows: pa.Table = self._connection.execute(STATEMENTS["evaluate"], bounds).to_arrow_table()
-        self._unkept = Evaluation(rows, session_date, snapshot, tuple(symbols), since, evaluated_at)
+        self._unkept = Answer(rows, session_date, snapshot, tuple(symbols), since, evaluated_at)
         return rows.filter(pc.field("is_entry")).sort_by(
             [("bar_at", "ascending"), ("symbol", "ascending")]
         )
@@ -90,7 +90,7 @@ class ServedRows:
                 self._keep_rows(self._unkept)
             self._unkept = None
 
-    def _keep_rows(self, made: Evaluation) -> None:
+    def _keep_rows(self, made: Answer) -> None:
         are_new = self._newest_kept is not None and made.since > self._newest_kept
         values = {
             "session_date": made.session_date,
@@ -105,7 +105,7 @@ class ServedRows:
         newest = pc.max(made.rows["bar_at"]).as_py()
         self._newest_kept = max(newest, self._newest_kept or newest)
 
-    def _keep_inputs(self, made: Evaluation) -> None:
+    def _keep_inputs(self, made: Answer) -> None:
         """Keep what else the symbols' features are made from, where it is not what it was."""
         inputs = (made.session_date, made.snapshot, made.symbols)
         if inputs == self._inputs:
