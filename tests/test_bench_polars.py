@@ -10,13 +10,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.bench import grid_kernels, polars_features
+from tests.bench import polars_features, polars_rolling
 from tests.bench.bars_io import export
 from tests.bench.market_bars import land_market
 from tests.warehouse_builder import run_dbt
 
 KEY = ["symbol", "bar_at"]
-PROGRAMS = {"grid_kernels": grid_kernels.run, "polars_features": polars_features.run}
+PROGRAMS = {"polars_features": polars_features.run, "polars_rolling": polars_rolling.run}
 
 
 def computed(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 from ingest import renewal
 from ingest.settings import ROOT
 from tests.bench.market_bars import land_market
+from tests.dbt_process import call_dbt
 
 SESSIONS = 60
 HELD = ("bars_1m", "bars_1d")
@@ -28,15 +27,8 @@ def write(data_dir: Path, *statements: str) -> None:
 
 def dbt(project: Path, data_dir: Path, *options: str) -> str:
     """Run dbt in a copy of the project; return the line that it says of publishing."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", "run", *options],
-        cwd=project,
-        env=os.environ | {"DATA_DIR": str(data_dir), "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    environment = os.environ | {"DATA_DIR": str(data_dir), "PYTHONPATH": str(ROOT)}
+    done = call_dbt(["run", *options], project, environment)
     assert done.returncode == 0, done.stdout[-3000:]
     return next(line for line in done.stdout.splitlines() if "Published" in line)
 

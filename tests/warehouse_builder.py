@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable
 from datetime import date, datetime, time
@@ -22,6 +21,7 @@ from ingest.publish import Published, publish
 from ingest.settings import ROOT
 from ingest.simulator.generated import GeneratedMarket
 from ingest.warehouse import land, open_database, open_warehouse
+from tests.dbt_process import call_dbt
 
 REAL = ROOT.parent / "shared" / "real"
 needs_real_bars = pytest.mark.skipif(
@@ -49,19 +49,11 @@ def run_dbt(
     if known.exists():
         target.mkdir(exist_ok=True)
         shutil.copy(known, parsed)
-    done = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", *arguments, "--project-dir", "dbt_project"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
+    done = call_dbt([*arguments, "--project-dir", "dbt_project"], ROOT, environment)
     if done.returncode == 0:
         shutil.copy(parsed, known)
     if check and done.returncode:
-        raise AssertionError(done.stdout[-4000:] + done.stderr[-2000:])
+        raise AssertionError(done.stdout[-4000:])
     return done
 
 

@@ -1,7 +1,7 @@
 """The columns of marts.features_1m and labels_1m, from rows that have what they are made of.
 
 A row is a bar with its symbol, session_date and session_segment, minutes_since_open and is_ended.
-What is missing may be null or NaN, and is null in the marts.
+What is missing is null.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def features_of(rows: pl.DataFrame) -> pl.DataFrame:
             (c("bar_at") + pl.duration(minutes=1)).alias("available_at"),
             *("open", "high", "low", "close", "volume"),
             *("atr5_pct", "pump_days_60d", "minutes_since_open"),
-            *(value.fill_nan(None).alias(name) for name, value in floats.items()),
+            **floats,
         )
         .collect()
     )
@@ -64,7 +64,7 @@ def labels_of(rows: pl.DataFrame) -> pl.DataFrame:
     extremes high_Nm and low_Nm, and whether hit_Nm and hit_Nm_net.
     """
     c = pl.col
-    has_entry = c("entry_price").is_not_null() & c("entry_price").is_not_nan()
+    has_entry = c("entry_price").is_not_null()
     minutes_ahead = c("entry_minute") - c("minutes_since_open")
     columns: list[pl.Expr] = []
     for minutes in WINDOWS:
@@ -86,7 +86,7 @@ def labels_of(rows: pl.DataFrame) -> pl.DataFrame:
             *KEY,
             *columns,
             pl.when(has_entry).then(entry_at).alias("entry_at"),
-            c("entry_price").fill_nan(None),
+            "entry_price",
         )
         .collect()
     )

@@ -95,15 +95,25 @@ PAIRS = ("r1_r2", "tau_r2", "r3_r4", "tau_r4", "r1_r5", "tau_r5", "r5_r4")
 SQUARES = dict.fromkeys(pair for estimate in ESTIMATES for pair in estimate.squares())
 
 
+def edge_products(terms: pl.DataFrame) -> pl.DataFrame:
+    """Return of each bar's terms all products whose means make the estimate."""
+    return _with_pairs(terms).select(
+        *SINGLE, *PAIRS, *((c(x) * c(y)).alias(f"{x}*{y}") for x, y in SQUARES)
+    )
+
+
+def _with_pairs(terms: pl.DataFrame) -> pl.DataFrame:
+    pairs = (name.split("_") for name in PAIRS)
+    return terms.select(*SINGLE, *((c(x) * c(y)).alias(f"{x}_{y}") for x, y in pairs))
+
+
 def spreads_of(grid: pl.DataFrame) -> pl.Series:
     """Return EDGE over the hour up to the end of each 5-minute bucket of the grid."""
-    pairs = (name.split("_") for name in PAIRS)
-    terms = grid.select(*SINGLE, *((c(x) * c(y)).alias(f"{x}_{y}") for x, y in pairs))
 
     def bucket_sum(values: pl.Expr) -> pl.Expr:
         return values.reshape((-1, 5)).arr.sum()
 
-    buckets = terms.select(
+    buckets = _with_pairs(grid).select(
         *(bucket_sum(c(name)).alias(name) for name in (*SINGLE, *PAIRS)),
         *(bucket_sum(c(x) * c(y)).alias(f"{x}*{y}") for x, y in SQUARES),
     )
@@ -111,10 +121,10 @@ def spreads_of(grid: pl.DataFrame) -> pl.Series:
     two = buckets.select(every + every.shift(1, fill_value=0.0))
     four = two.select(every + every.shift(2, fill_value=0.0))
     hour = four.select(every + every.shift(4, fill_value=0.0) + every.shift(8, fill_value=0.0))
-    return _spread(hour)
+    return spread(hour)
 
 
-def _spread(hour: pl.DataFrame) -> pl.Series:
+def spread(hour: pl.DataFrame) -> pl.Series:
     """Return EDGE of the sums of its products; null where it is undefined."""
     e1, e2, v1, v2 = c("e1"), c("e2"), c("v1"), c("v2")
     s2 = pl.when(v1 + v2 > 0).then((v2 * e1 + v1 * e2) / (v1 + v2)).otherwise((e1 + e2) / 2)

@@ -50,7 +50,7 @@ TARGETS_MS = {50: 50, 500: 300, 8000: 1000}
 class HandedFeed:
     """A feed that waits for the next minute's bars; its clock stands a second after their end."""
 
-    provider = "bench"
+    provider = "fmp"
     notes: Sequence[str] = ()
     speed = 1e6
 

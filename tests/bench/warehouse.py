@@ -119,7 +119,7 @@ def bench_build(folder: Path, symbols: int, sessions: int) -> None:
     )
     for name in FEATURES_AND_LABELS:
         print(f"    {name:28s}{run.model_seconds[name]:6.1f} s")
-    for module in ("polars_features", "grid_kernels"):
+    for module in ("polars_features", "polars_rolling"):
         peer = polars_run(module, data_dir)
         print(
             f"  {module}: {peer['seconds']:.1f} s, peak {peer['peak_mb']:,.0f} MB: "
