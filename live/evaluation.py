@@ -73,11 +73,50 @@ class Evaluation:
     ) -> Verdict | None:
         """Ask the views about the bars that are new; store what becomes a signal.
 
-        None where no bar is new. The caller commits, then has it taken.
+        None where no bar is new. What is stored is on disk when this returns.
         """
-        rows = self._ask(session, symbols, landed_at)
-        if rows is None:
+        since, newest = self._warehouse.changes(session.session_date, landed_at)
+        self.newest_bar_at = newest
+        self.is_warm |= newest is None  # there is nothing to warm up with
+        if newest is None or self.fault or (since is None and self.is_warm):
             return None
+        with self._warehouse.transaction():
+            with self._metrics.stage("views"):
+                rows = self._ask(session, symbols, since, newest, landed_at)
+            verdict = self._judge(rows, now)
+            if verdict.signals:
+                with self._metrics.stage("store"):
+                    self._warehouse.store_signals(verdict.signals, provider, landed_at)
+        if verdict.signals:
+            self.last_seq = verdict.signals[-1].seq
+        self.last |= dict(verdict.kept)
+        self.is_warm = True
+        return verdict
+
+    def end_tick(self, started_at: datetime) -> None:
+        """Know when the last two ticks began: what was new since then is not too late."""
+        self._tick_starts = [*self._tick_starts[-1:], started_at]
+
+    def _ask(
+        self,
+        session: Session,
+        symbols: list[str],
+        since: datetime | None,
+        newest: datetime,
+        landed_at: datetime,
+    ) -> pa.Table:
+        """Return the entries among the bars from `since` to the newest.
+
+        At first all bars of the session so far are asked about: entries before the start are too
+        old to be sent but count for the cooldown, as they do offline.
+        """
+        if since is None or not self.is_warm:
+            self._warehouse.remake_live_tables()
+            since = session.pre_open_at
+        return self._warehouse.serve(session.session_date, symbols, since, newest, landed_at)
+
+    def _judge(self, rows: pa.Table, now: datetime) -> Verdict:
+        """Return which entries the cooldown lets pass, and the signals among them."""
         with self._metrics.stage("rules"):
             entries = {(entry.symbol, entry.bar_at): entry for entry in to_entries(rows)}
             rules = self._warehouse.rules()
@@ -85,39 +124,7 @@ class Evaluation:
             fresh_since = self._fresh_since(now)
             fresh = [key for key in kept if entries[key].available_at >= fresh_since]
         with self._metrics.stage("score"):
-            signals = self._to_signals(fresh, entries, rows, rules)
-        if signals:
-            with self._metrics.stage("store"):
-                self._warehouse.store_signals(signals, provider, landed_at)
-        return Verdict(signals, kept)
-
-    def take(self, verdict: Verdict) -> None:
-        """Know what a verdict settled, now that it is on disk."""
-        if verdict.signals:
-            self.last_seq = verdict.signals[-1].seq
-        self.last |= dict(verdict.kept)
-        self.is_warm = True
-
-    def end_tick(self, started_at: datetime) -> None:
-        """Know when the last two ticks began: what was new since then is not too late."""
-        self._tick_starts = [*self._tick_starts[-1:], started_at]
-
-    def _ask(self, session: Session, symbols: list[str], landed_at: datetime) -> pa.Table | None:
-        """Return the entries among the bars that are new; None where no bar is.
-
-        At first all bars of the session so far are asked about: entries before the start are too
-        old to be sent but count for the cooldown, as they do offline.
-        """
-        since, newest = self._warehouse.changes(session.session_date, landed_at)
-        self.newest_bar_at = newest
-        self.is_warm |= newest is None  # there is nothing to warm up with
-        if newest is None or self.fault or (since is None and self.is_warm):
-            return None
-        with self._metrics.stage("views"):
-            if since is None or not self.is_warm:
-                self._warehouse.remake_live_tables()
-                since = session.pre_open_at
-            return self._warehouse.serve(session.session_date, symbols, since, newest, landed_at)
+            return Verdict(self._to_signals(fresh, entries, rows, rules), kept)
 
     def _fresh_since(self, now: datetime) -> datetime:
         """Return the earliest available_at of a bar that may still be sent."""

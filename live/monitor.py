@@ -217,12 +217,11 @@ class Monitor:
         if self.session is None or not self.is_open or not self.watchlist:
             return []
         landed_at = self._fetch(self.session, now)
-        with self._warehouse.transaction():
-            verdict = self._evaluation.evaluate(
-                self.session, self.watchlist, now, landed_at, self._feed.provider
-            )
+        verdict = self._evaluation.evaluate(
+            self.session, self.watchlist, now, landed_at, self._feed.provider
+        )
         if verdict is not None:
-            self._take(verdict)
+            self._tell(verdict)
         with self._metrics.stage("keep"):
             self._warehouse.keep_books()
         self._evaluation.end_tick(now)
@@ -329,11 +328,10 @@ class Monitor:
             log.info("%s%s: works again", ", ".join(healed[:SHOWN_FAILURES]), more)
         self.failures = failures
 
-    def _take(self, verdict: Verdict) -> None:
+    def _tell(self, verdict: Verdict) -> None:
         """Send the signals, now that they are stored."""
         if verdict.signals:
             self._send(verdict.signals)
-        self._evaluation.take(verdict)
         self.counts.signals += len(verdict.signals)
         self.counts.late_entries += len(verdict.kept) - len(verdict.signals)
 

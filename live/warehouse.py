@@ -102,15 +102,16 @@ class LiveWarehouse(LiveDatabase):
 
         Its requests are to be kept, by `keep_books`.
         """
-        with self.transaction():
-            bars = self._land_polled(polled, provider, landed_at)
-            for other, brought in polled.others.items():
-                bars += self._land_polled(brought, other, landed_at)
-            if bars.inserted or bars.revised:
-                self._is_fresh.clear()
-        for who, brought in ((provider, polled), *polled.others.items()):
-            if brought.requests:
-                requests = pa.Table.from_pylist(brought.requests)
+        bars, brought = Landing(), {provider: polled} | polled.others
+        if any(batch.num_rows for part in brought.values() for batch in part.bars + part.quotes):
+            with self.transaction():
+                for who, part in brought.items():
+                    bars += self._land_polled(part, who, landed_at)
+                if bars.inserted or bars.revised:
+                    self._is_fresh.clear()
+        for who, part in brought.items():
+            if part.requests:
+                requests = pa.Table.from_pylist(part.requests)
                 self._unkept_requests.append((requests, who, landed_at))
         return bars
 

@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 
 from tests.bench import polars_features, polars_rolling
-from tests.bench.bars_io import export
+from tests.bench.bars_io import export, run
 from tests.bench.market_bars import land_market
 from tests.warehouse_builder import run_dbt
 
 KEY = ["symbol", "bar_at"]
-PROGRAMS = {"polars_features": polars_features.run, "polars_rolling": polars_rolling.run}
+PROGRAMS = {"polars_features": polars_features.marts, "polars_rolling": polars_rolling.marts}
 
 
 def computed(
@@ -24,7 +24,7 @@ def computed(
 ) -> pl.DataFrame:
     if not (folder / mart).exists():
         export(warehouse, folder / "inputs", symbols)
-        PROGRAMS[program](folder / "inputs", folder, symbols_per_batch=4)
+        run(PROGRAMS[program], folder / "inputs", folder, symbols_per_batch=4)
     parts = pl.read_parquet(folder / mart / "*.parquet")
     return parts.with_columns(pl.col("symbol", "session_segment").cast(pl.String)).sort(KEY)
 

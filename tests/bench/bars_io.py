@@ -11,7 +11,7 @@ import json
 import resource
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +38,10 @@ class Inputs:
     """symbol, session_date, previous_close, atr5_pct, pump_days_60d."""
     newest_landing: datetime
     """Sessions that ended by then have labels."""
+
+
+Program = Callable[[pl.DataFrame, Inputs], Iterable[tuple[str, Frames]]]
+"""Takes some symbols' bars; yields rows of both marts, each part under a name."""
 
 
 DAILY_STATE = """
@@ -137,17 +141,33 @@ def write_parquet(frame: pl.DataFrame, path: Path) -> None:
     )
 
 
-def save(part: Frames, out: Path, name: str, output: str) -> Frames:
-    """Write a part of the marts as `name`; where `output` is "memory" return it instead."""
-    assert output in {"parquet", "memory"}, f"output is {output}: parquet or memory"
-    if output == "memory":
-        return part
-    for mart, frame in part.items():
-        write_parquet(frame, out / mart / f"{name}.parquet")
-    return {}
+def run(program: Program, folder: Path, out: Path, symbols_per_batch: int = 5) -> int:
+    """Write both marts of the inputs in `folder` as Parquet below `out`; return the bars' number.
+
+    `symbols_per_batch`: 0 is the whole market at once.
+    """
+    empty_folders(out)
+    inputs = read_inputs(folder)
+    rows = 0
+    for number, bars in enumerate(batches(inputs.bars, symbols_per_batch)):
+        for part, frames in program(bars, inputs):
+            rows += len(frames["features"])
+            for mart, frame in frames.items():
+                write_parquet(frame, out / mart / f"{number:04d}_{part}.parquet")
+    return rows
 
 
-def report(bars_db: Path, out_dir: Path, run: Callable[[Path], int]) -> None:
+def batches(bars: pl.DataFrame, symbols: int) -> Iterator[pl.DataFrame]:
+    """Yield the bars of that many symbols at a time; all at once for 0."""
+    if not symbols:
+        yield bars
+        return
+    batch = bars.select(pl.col("symbol").to_physical() // symbols).with_row_index("row")
+    for part in batch.partition_by("symbol", include_key=False):
+        yield bars[part["row"]]
+
+
+def report(program: Program, bars_db: Path, out_dir: Path, symbols_per_batch: int) -> None:
     """Run a program on the inputs in OUT_DIR, and print its rows, seconds and peak as JSON.
 
     Where they are missing they are exported first, and the peak is then that of both.
@@ -156,7 +176,7 @@ def report(bars_db: Path, out_dir: Path, run: Callable[[Path], int]) -> None:
     if not (folder / "bars.parquet").exists():
         export(bars_db, folder)
     before, started = cpu_seconds(), time.perf_counter()
-    rows = run(folder)
+    rows = run(program, folder, out_dir, symbols_per_batch)
     result = {
         "rows": rows,
         "seconds": round(time.perf_counter() - started, 3),

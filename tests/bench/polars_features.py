@@ -18,7 +18,7 @@ from pathlib import Path
 import polars as pl
 import typer
 
-from tests.bench.bars_io import Frames, Inputs, empty_folders, read_inputs, report, save
+from tests.bench.bars_io import Frames, Inputs, report
 from tests.bench.mart_columns import SEGMENTS, WINDOWS, features_of, labels_of
 from tests.bench.polars_edge import TERMS, edge_terms, spreads_of
 
@@ -35,16 +35,6 @@ c = pl.col
 
 
 # ---- Bars in order, and the lines they lie in
-
-
-def batches(bars: pl.DataFrame, symbols: int) -> Iterator[pl.DataFrame]:
-    """Yield the bars of that many symbols at a time; all at once for 0."""
-    if not symbols:
-        yield bars
-        return
-    batch = bars.select(c("symbol").to_physical() // symbols).with_row_index("row")
-    for part in batch.partition_by("symbol", include_key=False):
-        yield bars[part["row"]]
 
 
 def in_order(bars: pl.DataFrame) -> pl.DataFrame:
@@ -370,27 +360,9 @@ def marts(bars: pl.DataFrame, inputs: Inputs) -> Iterator[tuple[str, Frames]]:
             yield start, {"features": features_of(rows), "labels": labels_of(rows)}
 
 
-def run(
-    folder: Path, out: Path, symbols_per_batch: int = 5, output: str = "parquet"
-) -> tuple[int, list[Frames]]:
-    """Compute both marts of the inputs in `folder`; return the rows of features, and frames.
-
-    `output`: "parquet" writes `out`/features/*.parquet and labels/*.parquet; "memory" writes
-    nothing and returns the frames. `symbols_per_batch`: 0 is the whole market at once.
-    """
-    empty_folders(out)
-    inputs = read_inputs(folder)
-    rows, kept = 0, []
-    for number, bars in enumerate(batches(inputs.bars, symbols_per_batch)):
-        for segment, frames in marts(bars, inputs):
-            rows += len(frames["features"])
-            kept.append(save(frames, out, f"{number:04d}_{segment}", output))
-    return rows, kept
-
-
-def main(bars_db: Path, out_dir: Path, symbols_per_batch: int = 5, output: str = "parquet") -> None:
+def main(bars_db: Path, out_dir: Path, symbols_per_batch: int = 5) -> None:
     """Compute both marts from the bars of BARS_DB; print rows, seconds and peak memory."""
-    report(bars_db, out_dir, lambda folder: run(folder, out_dir, symbols_per_batch, output)[0])
+    report(marts, bars_db, out_dir, symbols_per_batch)
 
 
 if __name__ == "__main__":

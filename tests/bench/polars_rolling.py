@@ -7,12 +7,13 @@ comparable work on a query costs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import typer
 
-from tests.bench.bars_io import Frames, Inputs, empty_folders, read_inputs, report, save
+from tests.bench.bars_io import Frames, Inputs, report
 from tests.bench.mart_columns import SEGMENTS, WINDOWS, features_of, labels_of
 from tests.bench.polars_edge import edge_products, edge_terms, spread
 from tests.bench.polars_features import (
@@ -23,7 +24,6 @@ from tests.bench.polars_features import (
     MAX_BAR_AGE,
     MAX_WAIT,
     UP,
-    batches,
 )
 
 APART = 2_000
@@ -256,8 +256,8 @@ def with_hit(bars: pl.DataFrame, minutes: int, name: str, price: pl.Expr) -> pl.
 # ---- The whole program
 
 
-def marts(bars: pl.DataFrame, inputs: Inputs) -> Frames:
-    """Return the rows of both marts for some symbols' bars."""
+def marts(bars: pl.DataFrame, inputs: Inputs) -> Iterator[tuple[str, Frames]]:
+    """Yield the rows of both marts for some symbols' bars."""
     bars = segment_bars(bars, inputs)
     sessions = symbol_sessions(bars)
     opens = (
@@ -275,29 +275,12 @@ def marts(bars: pl.DataFrame, inputs: Inputs) -> Frames:
         net_price = c("entry_price") * c("cost_factor")
         entries = with_hit(entries, minutes, f"hit_{minutes}m", c("entry_price"))
         entries = with_hit(entries, minutes, f"hit_{minutes}m_net", net_price)
-    return {"features": features_of(rows), "labels": labels_of(entries)}
+    yield "all", {"features": features_of(rows), "labels": labels_of(entries)}
 
 
-def run(
-    folder: Path, out: Path, symbols_per_batch: int = 5, output: str = "parquet"
-) -> tuple[int, list[Frames]]:
-    """Compute both marts of the inputs in `folder`; return the rows of features, and frames.
-
-    Options are those of polars_features.
-    """
-    empty_folders(out)
-    inputs = read_inputs(folder)
-    rows, kept = 0, []
-    for number, bars in enumerate(batches(inputs.bars, symbols_per_batch)):
-        frames = marts(bars, inputs)
-        rows += len(frames["features"])
-        kept.append(save(frames, out, f"{number:04d}", output))
-    return rows, kept
-
-
-def main(bars_db: Path, out_dir: Path, symbols_per_batch: int = 5, output: str = "parquet") -> None:
+def main(bars_db: Path, out_dir: Path, symbols_per_batch: int = 5) -> None:
     """Compute both marts from the bars of BARS_DB; print rows, seconds and peak memory."""
-    report(bars_db, out_dir, lambda folder: run(folder, out_dir, symbols_per_batch, output)[0])
+    report(marts, bars_db, out_dir, symbols_per_batch)
 
 
 if __name__ == "__main__":
