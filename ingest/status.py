@@ -62,10 +62,15 @@ def print_status(
 
 
 def _print_tables(console: Console, connection: duckdb.DuckDBPyConnection) -> None:
-    table = Table("raw table")
-    table.add_column("rows", justify="right")
-    for name in ("from", "to", "without any row", "landed (UTC)"):
-        table.add_column(name, no_wrap=True)
+    table = Table(
+        "raw table",
+        box=None,  # so that nothing is cut in 80 columns
+        pad_edge=False,
+        caption="missing: sessions from first to last without any row",
+        caption_justify="left",
+    )
+    for name in ("rows", "from", "to", "missing", "landed (UTC)"):
+        table.add_column(name, justify="right", no_wrap=True)
     for name in RAW_TABLES:
         table.add_row(name, *_state(connection, name))
     console.print(table)
@@ -80,7 +85,7 @@ def _state(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
     gaps = ""
     if name in BARS and rows:
         missing = connection.execute(GAPS.format(table=name)).fetchall()[0][0]
-        gaps = f"{missing:,} sessions" if missing else "none"
+        gaps = f"{missing:,}"
     return [f"{rows:,}", first or "", last or "", gaps, landed or ""]
 
 

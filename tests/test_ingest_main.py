@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from ingest.__main__ import app
 from ingest.clock import SimulatedClock
+from ingest.runs import console
 from ingest.settings import DEMO_MARK, Settings
 from ingest.simulator.faults import Faults
 from ingest.simulator.generated import GeneratedMarket
@@ -35,7 +36,7 @@ def data_dir(tmp_path: Path, clock: SimulatedClock, monkeypatch: pytest.MonkeyPa
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     monkeypatch.setenv("SIMULATED_CLOCK", str(clock))
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(console, "width", 80)
     return tmp_path
 
 
@@ -245,9 +246,10 @@ def test_status_shows_gaps_last_success_and_what_is_left(
             "as days (day)"
         )
     code, told = run("status")
-    lines = {line.split("│")[1].strip(): line for line in told.splitlines() if "│" in line}
+    rows = [line.replace("│", " ").split() for line in told.splitlines() if line.strip()]
+    lines = {cells[0]: cells[1:] for cells in rows}
     assert code == 0
-    assert "3 sessions" in lines["bars_1d"]
+    assert lines["bars_1d"] == ["2", "2025-08-25", "2025-08-29", "3", "2025-08-29", "00:00"]
     assert "2025-09-02" in lines["screener"]
     assert "7 daily requests are left" in told
 
