@@ -57,4 +57,4 @@ check: setup ## ruff, mypy, sqlfluff
 	cd dbt_project && ../$(BIN)/sqlfluff lint models
 
 test: check .venv-sql/.ready ## all tests, from nothing
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder

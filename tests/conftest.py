@@ -19,6 +19,11 @@ GENERATED_FIRST, GENERATED_LAST = date(2024, 10, 15), date(2024, 12, 27)
 """54 sessions: daylight saving ends on 11-03, half days are 11-29 and 12-24."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the long files first, so that the workers end at about the same time."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def generated_symbols() -> list[str]:
     """Six symbols that run, two that split in the window, one that is delisted in it, one big."""

@@ -13,6 +13,8 @@ import pytest
 from tests.warehouse_builder import run_dbt
 from tests.warehouse_compare import built, differing_tables
 
+pytestmark = pytest.mark.long
+
 NEW_SESSION = date(2024, 12, 27)
 REVISED_SESSION = date(2024, 11, 20)
 CHANGES = [

@@ -15,6 +15,8 @@ from ingest.settings import ROOT
 from tests.bench.market_bars import land_market
 from tests.dbt_process import call_dbt
 
+pytestmark = pytest.mark.long
+
 SESSIONS = 60
 HELD = ("bars_1m", "bars_1d")
 

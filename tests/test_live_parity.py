@@ -30,6 +30,8 @@ from tests.test_parity import (
 )
 from tests.warehouse_builder import run_dbt
 
+pytestmark = pytest.mark.long
+
 DAY = date(2024, 12, 20)
 NOON = datetime(2024, 12, 20, 17, 0)
 NEXT_DAY = datetime(2024, 12, 21, 12, 0)

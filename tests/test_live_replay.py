@@ -20,6 +20,8 @@ from live.replay import Replayed, Stage, parse_changes, stage
 from tests.test_parity import EVERY_SYMBOL_PASSES
 from tests.warehouse_builder import run_dbt
 
+pytestmark = pytest.mark.long
+
 DAY = date(2024, 12, 20)
 
 

@@ -12,6 +12,8 @@ import pytest
 from tests.bench.week import Built, compare, make_morning, play_both
 from tests.bench.week_market import Spell
 
+pytestmark = pytest.mark.long
+
 SPELLS = (
     Spell("down", 3, 7, (0,)),
     Spell("stream down", 3, 7, (1,)),

@@ -23,6 +23,8 @@ from live.views import ensure_views
 from live.warehouse import LiveWarehouse, open_live
 from tests.warehouse_builder import run_dbt
 
+pytestmark = pytest.mark.long
+
 EVERY_SYMBOL_PASSES = (
     "{atr5_pct_min: 0, score_min: 0, min_dollar_volume_20d: 0, market_cap_max: 1e15,"
     " price_max: 1e9, move_min: 0.015, rvol_min: 1.2, base_range_max: 0.1}"

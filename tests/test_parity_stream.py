@@ -31,6 +31,8 @@ from live.warehouse import LiveWarehouse, open_live
 from tests.live_fixture import HandClock
 from tests.test_parity import Recorded, equal_batch, record, ticks
 
+pytestmark = pytest.mark.long
+
 DAY = date(2024, 12, 20)
 MINUTE = timedelta(minutes=1)
 LONGEST_WAIT = 30.0
