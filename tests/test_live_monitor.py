@@ -79,6 +79,15 @@ def test_forming_bar_is_never_landed(settings: Settings) -> None:
         assert newest == at(1)
 
 
+def test_tick_that_brings_nothing_changes_nothing(settings: Settings) -> None:
+    clock, feed = HandClock(at(0)), ListFeed(bars("AAA", at(0), [5.0, 5.1]))
+    with monitoring(settings, feed, clock) as (monitor, warehouse):
+        run(monitor, clock, at(2, 1))
+        before, feed.bars = warehouse.version, []
+        run(monitor, clock, at(2, 6))
+        assert warehouse.version == before
+
+
 def test_warm_up_sends_fresh_entries_only_but_counts_all(settings: Settings) -> None:
     clock = HandClock(at(0))
     entries = [bar("AAA", at(0), 5.0), bar("AAA", at(10), 5.2), bar("AAA", at(20), 5.4)]
