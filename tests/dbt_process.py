@@ -9,25 +9,27 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-TIMEOUT_SECONDS = 280
-
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["dbt.cli.main", "dbt.adapters.duckdb"])
 
 
 def call_dbt(
-    arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], timeout: float
 ) -> subprocess.CompletedProcess[str]:
-    """Run dbt as `python -m dbt.cli.main` does; return its status and what it printed."""
+    """Run dbt as `python -m dbt.cli.main` does; return its status and what it printed.
+
+    Raises TimeoutExpired after `timeout` seconds.
+    """
     with tempfile.NamedTemporaryFile("r") as printed:
         process = _FORKS.Process(
             target=_become_dbt, args=(list(arguments), folder, dict(environment), printed.name)
         )
         process.start()
-        process.join(TIMEOUT_SECONDS)
+        process.join(timeout)
         if process.exitcode is None:
             process.kill()
-            raise subprocess.TimeoutExpired(["dbt", *arguments], TIMEOUT_SECONDS, printed.read())
+            process.join()
+            raise subprocess.TimeoutExpired(["dbt", *arguments], timeout, printed.read())
         return subprocess.CompletedProcess(arguments, process.exitcode, printed.read())
 
 

@@ -30,7 +30,7 @@ def write(data_dir: Path, *statements: str) -> None:
 def dbt(project: Path, data_dir: Path, *options: str) -> str:
     """Run dbt in a copy of the project; return the line that it says of publishing."""
     environment = os.environ | {"DATA_DIR": str(data_dir), "PYTHONPATH": str(ROOT)}
-    done = call_dbt(["run", *options], project, environment)
+    done = call_dbt(["run", *options], project, environment, timeout=120)
     assert done.returncode == 0, done.stdout[-3000:]
     return next(line for line in done.stdout.splitlines() if "Published" in line)
 

@@ -49,7 +49,7 @@ def run_dbt(
     if known.exists():
         target.mkdir(exist_ok=True)
         shutil.copy(known, parsed)
-    done = call_dbt([*arguments, "--project-dir", "dbt_project"], ROOT, environment)
+    done = call_dbt([*arguments, "--project-dir", "dbt_project"], ROOT, environment, timeout=280)
     if done.returncode == 0:
         shutil.copy(parsed, known)
     if check and done.returncode:
