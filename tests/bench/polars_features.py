@@ -1,4 +1,4 @@
-"""marts.features_1m and labels_1m by a hand-written Polars program: the peer of the bench.
+"""marts.features_1m and labels_1m by a Polars program tuned for them alone: a peer of the bench.
 
 `python -m tests.bench.polars_features BARS_DB OUT_DIR` reads the minute bars that
 tests.bench.bars_io exported, computes every column of both marts, writes them, and prints one JSON
@@ -88,35 +88,37 @@ def with_baseline(lines: pl.DataFrame, rth_bars: pl.DataFrame) -> pl.DataFrame:
     """Add the session's open, and its place among the symbol's baseline sessions."""
     opens = rth_bars.group_by("line").agg(session_open=c("open").first())
     is_baseline = c("session_open").is_not_null() & ~c("is_half_day")
-    known = (c("is_baseline").cum_sum() - c("is_baseline")).over("symbol").cast(pl.Int32)
     return (
         lines.join(opens, on="line", how="left", maintain_order="left")
         .with_columns(is_baseline=is_baseline.fill_null(False))
-        .with_columns(known=known)
-        .with_columns(
-            baseline_count=pl.when(c("known") >= BASELINE_MIN).then(
-                c("known").clip(upper_bound=BASELINE)
-            )
-        )
+        .pipe(with_baseline_counts)
     )
+
+
+def with_baseline_counts(sessions: pl.DataFrame) -> pl.DataFrame:
+    """Add how many baseline sessions of the symbol came before, and how many of them count."""
+    known = (c("is_baseline").cum_sum() - c("is_baseline")).over("symbol").cast(pl.Int32)
+    counted = pl.when(c("known") >= BASELINE_MIN).then(c("known").clip(upper_bound=BASELINE))
+    return sessions.with_columns(known=known).with_columns(baseline_count=counted)
 
 
 # ---- From bar to bar
 
 
+def bar_before() -> Iterator[pl.Expr]:
+    """Yield high, low and close of the bar before, its age permitting."""
+    is_fresh = c("position") - c("position").shift() <= MAX_BAR_AGE
+    for name in ("high", "low", "close"):
+        yield pl.when(is_fresh).then(c(name).shift()).alias(f"previous_{name}")
+
+
 def with_bar_before(bars: pl.DataFrame) -> pl.DataFrame:
-    """Add the bar before, its age permitting, and sums and high of the segment so far."""
-    position = c("position")
-    is_fresh = position - position.shift() <= MAX_BAR_AGE
-    before = [
-        pl.when(is_fresh).then(c(name).shift()).alias(f"previous_{name}")
-        for name in ("high", "low", "close")
-    ]
+    """Add the bar before, and sums and high of the segment so far."""
     dollars = c("close") * c("volume")
     typical_dollars = (c("high") + c("low") + c("close")) / 3 * c("volume")
     is_first = c("line") != c("line").shift(fill_value=2**32 - 1)
     return bars.with_columns(
-        *before,
+        *bar_before(),
         volume_so_far=c("volume").cum_sum().over("line"),
         dollar_volume_so_far=dollars.cum_sum().over("line"),
         typical_dollars_so_far=typical_dollars.cum_sum().over("line"),

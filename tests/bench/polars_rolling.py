@@ -19,11 +19,11 @@ from tests.bench.polars_edge import edge_products, edge_terms, spread
 from tests.bench.polars_features import (
     BACK,
     BASELINE,
-    BASELINE_MIN,
     DOWN,
-    MAX_BAR_AGE,
     MAX_WAIT,
     UP,
+    bar_before,
+    with_baseline_counts,
 )
 
 APART = 2_000
@@ -59,15 +59,6 @@ def segment_bars(bars: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
 
 
 # ---- Windows
-
-
-def with_bar_before(bars: pl.DataFrame) -> pl.DataFrame:
-    """Add the bar before, its age permitting."""
-    is_fresh = c("position") - c("position").shift() <= MAX_BAR_AGE
-    return bars.with_columns(
-        pl.when(is_fresh).then(c(name).shift()).alias(f"previous_{name}")
-        for name in ("high", "low", "close")
-    )
 
 
 def with_windows(bars: pl.DataFrame) -> pl.DataFrame:
@@ -120,14 +111,7 @@ def symbol_sessions(bars: pl.DataFrame) -> pl.DataFrame:
             c("pre_open_at", "open_at", "close_at", "post_close_at", "is_half_day").first(),
             is_baseline=has_rth_bar & ~c("is_half_day").first(),
         )
-        .with_columns(
-            known=(c("is_baseline").cum_sum() - c("is_baseline")).over("symbol").cast(pl.Int64)
-        )
-        .with_columns(
-            baseline_count=pl.when(c("known") >= BASELINE_MIN).then(
-                c("known").clip(upper_bound=BASELINE)
-            )
-        )
+        .pipe(with_baseline_counts)
     )
 
 
@@ -266,7 +250,7 @@ def marts(bars: pl.DataFrame, inputs: Inputs) -> Iterator[tuple[str, Frames]]:
         .agg(session_open=c("open").first())
     )
     daily = inputs.daily_state.rename({"previous_close": "last_close"})
-    rows = with_spread(with_windows(with_bar_before(bars)))
+    rows = with_spread(with_windows(bars.with_columns(bar_before())))
     for facts in (daily, opens, usual_volumes(bars, sessions)):
         keys = [name for name in ("symbol", "session_date", "minutes_since_open") if name in facts]
         rows = rows.join(facts, on=keys, how="left", maintain_order="left")

@@ -1,9 +1,10 @@
 """What the warehouse costs: building it, keeping it up to date, and a live read of it.
 
 `make bench`, or `python -m tests.bench.warehouse [PART ...]` with the parts build, full, daily,
-windows, steps, live, live_all. Times are ratios against a peer that ran beside: a Polars program
-that computes the same columns (polars_features.py, held equal by tests/test_bench_polars.py), or
-the same run on less history. Databases go to a temporary folder, `--folder` keeps them.
+windows, steps, live, live_all. Times are ratios against a peer that ran beside: two Polars programs
+that compute the same columns (polars_rolling.py as one writes it, polars_features.py tuned for it;
+held equal by tests/test_bench_polars.py), or the same run on less history. Databases go to a
+temporary folder, `--folder` keeps them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ FEATURES_AND_LABELS = (
     "int_landed_bars", "int_bars_1m_lagged", "int_session_bars", "int_session_inputs",
     "int_usual_volume_by_minute", "features_1m", "labels_1m",
 )  # fmt: skip
-"""The models that do what the Polars program does."""
+"""The models that do what the Polars programs do."""
 
 STEPS = {
     "int_bars_1m_lagged": "intermediate/int_bars_1m_lagged",
@@ -119,7 +120,7 @@ def bench_build(folder: Path, symbols: int, sessions: int) -> None:
     )
     for name in FEATURES_AND_LABELS:
         print(f"    {name:28s}{run.model_seconds[name]:6.1f} s")
-    for module in ("polars_features", "polars_rolling"):
+    for module in ("polars_rolling", "polars_features"):
         peer = polars_run(module, data_dir)
         print(
             f"  {module}: {peer['seconds']:.1f} s, peak {peer['peak_mb']:,.0f} MB: "
