@@ -93,6 +93,18 @@ class Evaluation:
         self.is_warm = True
         return verdict
 
+    def look_ahead(
+        self, session: Session, symbols: list[str], now: datetime, provider: str
+    ) -> None:
+        """Prepare for the bars of the coming minute, which the next evaluation asks about."""
+        if not self.is_warm or self.fault:
+            return
+        minute = now.replace(second=0, microsecond=0)
+        if self.newest_bar_at is not None:
+            minute = max(minute, self.newest_bar_at + timedelta(minutes=1))
+        with self._metrics.stage("prepare"):
+            self._warehouse.prepare(session.session_date, symbols, minute, provider)
+
     def end_tick(self, started_at: datetime) -> None:
         """Know when the last two ticks began: what was new since then is not too late."""
         self._tick_starts = [*self._tick_starts[-1:], started_at]

@@ -5,6 +5,7 @@ dbt lists them in intermediate.live_tables (macros/materializations/live_table.s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import duckdb
@@ -12,27 +13,71 @@ import duckdb
 MINUTE = timedelta(minutes=1)
 
 
+@dataclass(frozen=True)
+class LiveTable:
+    """A table, the view that says what is in it, and the newest bar_at that a row may stand on."""
+
+    name: str
+    definition: str
+    newest_input: str
+    """An expression over the row."""
+    step: timedelta
+    """How far apart rows are."""
+
+    def is_due(self, since: datetime, newest: datetime) -> bool:
+        """Whether a row stands between the changed bars and the newest."""
+        return (newest + MINUTE - datetime.min) // self.step > (since - datetime.min) // self.step
+
+
 class LiveTables:
     """The tables kept of the views; statements run in the caller's transaction."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        self._tables = connection.execute("from intermediate.live_tables").fetchall()
+        self._tables = [
+            LiveTable(name, definition, newest_input, timedelta(minutes=step_minutes))
+            for name, definition, newest_input, step_minutes in connection.execute(
+                "from intermediate.live_tables"
+            ).fetchall()
+        ]
 
     def freshen(self, since: datetime, newest: datetime) -> None:
         """Remake what the bars from `since` to `newest` can change."""
         since = self._after_the_bar_before(since)
-        for name, definition, newest_input, step_minutes in self._tables:
-            step = timedelta(minutes=step_minutes)
-            if (newest + MINUTE - datetime.min) // step <= (since - datetime.min) // step:
-                continue  # no row stands between the changed bars and the newest
-            changed = {"since": since}
-            self._connection.execute(f"delete from {name} where {newest_input} >= $since", changed)
-            self._connection.execute(
-                f"insert into {name} by name from {definition} "
-                f"where {newest_input} between $since and $newest",
-                changed | {"newest": newest},
-            )
+        for table in self._tables:
+            if table.is_due(since, newest):
+                self._remake(table, since, newest)
+
+    def freshen_bars(self, since: datetime, newest: datetime) -> None:
+        """Remake, of the tables that have a row per bar, the rows from `since` to `newest`."""
+        self._connection.execute("set variable rows_from = $since", {"since": since})
+        for table in self._tables:
+            if table.step == MINUTE:
+                self._remake(table, since, newest)
+
+    def drop_bars_from(self, since: datetime) -> None:
+        """Drop, of the tables that have a row per bar, the rows from `since` on."""
+        for table in self._tables:
+            if table.step == MINUTE:
+                self._drop(table, since)
+
+    def are_marks_due(self, since: datetime, newest: datetime) -> bool:
+        """Whether the bars from `since` to `newest` end a step that is longer than a minute."""
+        since = self._after_the_bar_before(since)
+        return any(table.step > MINUTE and table.is_due(since, newest) for table in self._tables)
+
+    def _remake(self, table: LiveTable, since: datetime, newest: datetime) -> None:
+        self._drop(table, since)
+        self._connection.execute(
+            f"insert into {table.name} by name from {table.definition} "
+            f"where {table.newest_input} between $since and $newest",
+            {"since": since, "newest": newest},
+        ).fetchall()
+
+    def _drop(self, table: LiveTable, since: datetime) -> None:
+        self._connection.execute(
+            f"delete from {table.name} where {table.newest_input} >= $since", {"since": since}
+        ).fetchall()
 
     def _after_the_bar_before(self, since: datetime) -> datetime:
         """Return the first minute of which nothing was known before the bars from `since` on.
@@ -51,14 +96,16 @@ class LiveTables:
     def remake(self) -> None:
         """Remake all of them: after a kill they may lack what landed right before it."""
         self._connection.execute("set variable rows_from = null")
-        for name, definition, *_ in self._tables:
-            self._connection.execute(f"delete from {name}")
-            self._connection.execute(f"insert into {name} by name from {definition}")
+        for table in self._tables:
+            self._connection.execute(f"delete from {table.name}").fetchall()
+            self._connection.execute(
+                f"insert into {table.name} by name from {table.definition}"
+            ).fetchall()
 
     def forget_before(self, session_date: date) -> None:
         """Drop the rows of earlier sessions."""
-        for name, *_ in self._tables:
+        for table in self._tables:
             self._connection.execute(
-                f"delete from {name} where session_date < $session_date",
+                f"delete from {table.name} where session_date < $session_date",
                 {"session_date": session_date},
             )

@@ -20,7 +20,17 @@ from live.feeds import Polled
 from live.health import Health
 
 Stage = Literal[
-    "fetch", "land", "views", "rules", "score", "store", "send", "keep", "tick", "provisional"
+    "fetch",
+    "land",
+    "views",
+    "rules",
+    "score",
+    "store",
+    "send",
+    "prepare",
+    "keep",
+    "tick",
+    "provisional",
 ]
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 

@@ -65,13 +65,17 @@ class ServedRows:
         symbols: Sequence[str],
         since: datetime,
         evaluated_at: datetime,
+        *,
+        are_prepared: bool,
     ) -> pa.Table:
         """Evaluate the bars of a session from `since` on; return the entries.
 
-        All its rows are to be kept, by `keep`.
+        All its rows are to be kept, by `keep`. `are_prepared`: what is known before each of the
+        bars is in intermediate.int_bars_prepared.
         """
+        query = STATEMENTS["evaluate_prepared" if are_prepared else "evaluate"]
         bounds = {"session_date": session_date, "since": since}
-        rows: pa.Table = self._connection.execute(STATEMENTS["evaluate"], bounds).to_arrow_table()
+        rows: pa.Table = self._connection.execute(query, bounds).to_arrow_table()
         self._unkept = Answer(rows, session_date, snapshot, tuple(symbols), since, evaluated_at)
         return rows.filter(pc.field("is_entry")).sort_by(
             [("bar_at", "ascending"), ("symbol", "ascending")]

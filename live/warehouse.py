@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingest.warehouse import Landing, land, open_warehouse
 from live.broadcast import Message
@@ -22,6 +23,7 @@ from live.feeds import Polled
 from live.flush import day_tables, forget_before
 from live.live_tables import LiveTables
 from live.messages import Rules
+from live.prepared import Basis, PreparedRows
 from live.served import ServedRows
 from live.sessions import Session
 from live.signals import Entry, Signal
@@ -50,6 +52,9 @@ class LiveWarehouse(LiveDatabase):
     def _use(self, connection: duckdb.DuckDBPyConnection) -> None:
         super()._use(connection)
         self._live_tables = LiveTables(self._connection)
+        self._prepared = PreparedRows(self._connection, self._live_tables)
+        self._stale_since: datetime | None = None
+        """The earliest bar that the tables with a row per bar don't have as it is."""
         self._served: ServedRows | None = None
         self._unkept_requests: list[tuple[pa.Table, str, datetime]] = []
         self._rules: Rules
@@ -122,6 +127,8 @@ class LiveWarehouse(LiveDatabase):
             if rows:
                 landing = self._land(table, pa.concat_tables(rows), provider, landed_at)
                 bars = landing if table == "bars_1m" else bars
+        for batch in polled.bars:
+            self._prepared.expect(pc.unique(batch["symbol"]).to_pylist())
         return bars
 
     def keep_books(self) -> None:
@@ -182,6 +189,7 @@ class LiveWarehouse(LiveDatabase):
 
     def freshen(self, session_date: date, since: datetime) -> None:
         """Remake what is kept of the views in tables, as far as bars from `since` on reach."""
+        self._prepared.outdate(since)
         _, newest = self.changes(session_date, since)
         if newest is not None:
             with self.transaction():
@@ -194,8 +202,10 @@ class LiveWarehouse(LiveDatabase):
 
         At a start they may lack what landed right before the last run was killed.
         """
+        self._prepared.forget()
         with self.transaction():
             self._live_tables.remake()
+        self._stale_since = None
         self._is_fresh.set()
 
     def changes(
@@ -224,17 +234,51 @@ class LiveWarehouse(LiveDatabase):
         """Evaluate a session's bars from `since` to the newest; return the rows that are entries.
 
         All rows are to be kept with the moment of the evaluation (raw.served_features), for the
-        parity report, by `keep_books`.
+        parity report, by `keep_books`. Bars of the newest minute whose rows are prepared are only
+        put beside those; the live tables are then to be made fresh, by `prepare`.
         """
         self._served = self._served or ServedRows(self._connection)
+        basis = Basis(session_date, self.snapshot, tuple(symbols))
+        are_prepared = since == newest and self._prepared.hold(newest, basis)
         with self.transaction():
-            self._want_rows(since)
-            self._live_tables.freshen(since, newest)
+            stale_since = min(since, self._stale_since or since)
+            self._want_rows(stale_since)
+            if are_prepared and not self._live_tables.are_marks_due(stale_since, newest):
+                self._stale_since = stale_since
+            else:
+                self._live_tables.freshen(stale_since, newest)
+                self._stale_since = None
+            self._prepared.outdate(since)
             entries = self._served.evaluate(
-                session_date, self.snapshot, symbols, since, evaluated_at
+                session_date,
+                self.snapshot,
+                symbols,
+                since,
+                evaluated_at,
+                are_prepared=are_prepared,
             )
+        if self._stale_since is None:
             self._is_fresh.set()
         return entries
+
+    def prepare(
+        self, session_date: date, symbols: Sequence[str], minute: datetime, provider: str
+    ) -> None:
+        """Work out what is known before the bars of a minute that has none yet.
+
+        No signal waits for this. The live tables are fresh when it returns.
+        """
+        basis = Basis(session_date, self.snapshot, tuple(symbols))
+        if self._prepared.hold(minute, basis):
+            return
+        try:
+            with self.transaction():
+                self._prepared.prepare(minute, basis, provider, self._stale_since)
+        except BaseException:
+            self._prepared.forget()
+            raise
+        self._stale_since = None
+        self._is_fresh.set()
 
     def last_signals(self, session_date: date) -> dict[str, datetime]:
         """Return each symbol's latest signal of a session: its bar_at."""

@@ -58,6 +58,22 @@ create table intermediate.int_nightly_inputs (
 );
 """
 
+FEATURES = """
+select symbol, session_date, 'RTH' as session_segment, bar_at,
+    bar_at + interval 1 minute as available_at, open, high, low, close, volume,
+    volume / 1000 as rvol_1m, 0.045::double as base_range, 0.011::double as spread_est,
+    close - 0.05 as vwap,
+    close / 5 - 1 as change_from_prev_close,
+    close / close_before - 1 as move_prev
+from {}int_known_before
+"""
+STATES = """
+select *, spread_est as spread, 'estimated' as spread_source,
+    coalesce(move_prev >= 0.03, false) as is_entry,
+    case when is_entry then 'RePump' else 'Idle' end as state
+from {}features_1m
+"""
+
 LIVE = """
 create schema if not exists marts;
 create schema if not exists intermediate;
@@ -67,19 +83,20 @@ create table intermediate.live_tables (
 create view marts.feature_definitions as
 select * from (values ('rvol_1m', 1, true), ('vwap', 2, false), ('move_prev', 3, true))
     as definitions(feature, ordinal, is_model_input), (select 'hash-1' as definition_hash);
-create view marts.features_1m as
-select symbol, session_date, 'RTH' as session_segment, bar_at,
-    bar_at + interval 1 minute as available_at, open, high, low, close, volume,
-    volume / 1000 as rvol_1m, 0.045::double as base_range, 0.011::double as spread_est,
-    close - 0.05 as vwap,
-    close / 5 - 1 as change_from_prev_close,
-    close / lag(close) over (partition by symbol, session_date order by bar_at) - 1 as move_prev
+create view intermediate.int_known_before as
+select *, lag(close) over (partition by symbol, session_date order by bar_at) as close_before
 from raw.bars_1m;
-create view marts.states_1m as
-select *, spread_est as spread, 'estimated' as spread_source,
-    coalesce(move_prev >= 0.03, false) as is_entry,
-    case when is_entry then 'RePump' else 'Idle' end as state
-from marts.features_1m;
+create view marts.features_1m as {features};
+create view marts.states_1m as {states};
+create table intermediate.int_bars_prepared as from intermediate.int_known_before limit 0;
+create view intermediate.int_states_prepared as
+with int_known_before as (
+    select bars.*, prepared.close_before
+    from raw.bars_1m as bars
+    inner join intermediate.int_bars_prepared as prepared using (symbol, bar_at)
+),
+features_1m as ({prepared_features})
+{prepared_states};
 create view marts.rule_checks_1m as
 select states.*, checks.*, fails_by / threshold as fails_by_fraction
 from marts.states_1m as states, lateral (
@@ -90,7 +107,12 @@ from marts.states_1m as states, lateral (
     ) as rules(ordinal, rule, value, comparison, threshold_name, threshold, passes, is_required,
         fails_by, null_rule)
 ) as checks;
-"""
+""".format(
+    features=FEATURES.format("intermediate."),
+    states=STATES.format("marts."),
+    prepared_features=FEATURES.format(""),
+    prepared_states=STATES.format(""),
+)
 
 
 @dataclass

@@ -17,7 +17,7 @@
                 {% if node.unique_id not in made %}
                     {% do made.append(node.unique_id) %}
                     , {{ node.name }} as (
-                        {{ text_over_ctes(node) if 'live' in node.config.tags else nightly_of_cases(node, cases) }}
+                        {{ text_over_ctes(node.name) if 'live' in node.config.tags else nightly_of_cases(node, cases) }}
                     )
                 {% endif %}
             {% else %}
@@ -36,8 +36,14 @@
     {% do return(found) %}
 {% endmacro %}
 
-{% macro text_over_ctes(node) %}
-    {% do return(render(node.raw_code | replace('ref(', 'cte_of(') | replace('in_scope(', 'nothing('))) %}
+{# A model's own text, with CTEs of the same names in the place of the models that it reads: of all of
+   them, or of one. #}
+{% macro text_over_ctes(model, input=none) %}
+    {% if execute %}
+        {% set text = graph.nodes['model.repump.' ~ model].raw_code | replace('in_scope(', 'nothing(') %}
+        {% set named = "('" ~ input ~ "')" if input else '(' %}
+        {% do return(render(text | replace('ref' ~ named, 'cte_of' ~ named))) %}
+    {% endif %}
 {% endmacro %}
 
 {% macro cte_of(model) -%} {{ model }} {%- endmacro %}

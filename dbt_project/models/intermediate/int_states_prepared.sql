@@ -1,0 +1,22 @@
+{# The rows of states_1m for the bars that int_bars_prepared has rows for: the texts of features_1m and
+   states_1m themselves, with those rows in the place of what int_known_before works out. #}
+{% do [ref('features_1m'), ref('int_spread_marks'), ref('states_1m'), ref('stg_quotes'), ref('signal_rules')] %}
+with int_known_before as (
+    select
+        prepared.* replace (
+            bars.open as open,
+            bars.high as high,
+            bars.low as low,
+            bars.close as close,
+            bars.volume as volume
+        )
+    from {{ ref('int_bars_1m') }} as bars
+    inner join {{ ref('int_bars_prepared') }} as prepared
+        on bars.symbol = prepared.symbol and bars.bar_at = prepared.bar_at
+),
+
+features_1m as ({{ text_over_ctes('features_1m', 'int_known_before') }}),
+
+states_1m as ({{ text_over_ctes('states_1m', 'features_1m') }})
+
+select * from states_1m

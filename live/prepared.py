@@ -1,0 +1,85 @@
+"""What is known before the bars of coming minutes, prepared while the service waits for them.
+
+Windows and joins to the nightly tables are then done when bars come, which
+intermediate.int_states_prepared only adds (see int_known_before.sql in dbt_project/models).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import duckdb
+
+from live.live_tables import LiveTables
+from live.served import named_statements
+
+STATEMENTS = named_statements("prepared.sql")
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What prepared rows are made of, besides bars."""
+
+    session_date: date
+    snapshot: str
+    symbols: tuple[str, ...]
+
+
+class PreparedRows:
+    """The rows of intermediate.int_bars_prepared: which minutes' bars they hold good for.
+
+    Its statements run in the caller's transaction; where that fails, `forget`.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, live_tables: LiveTables) -> None:
+        self._connection = connection
+        self._live_tables = live_tables
+        self._minutes: set[datetime] = set()
+        self._basis: Basis | None = None
+
+    def forget(self) -> None:
+        """Have nothing prepared."""
+        self._minutes, self._basis = set(), None
+
+    def expect(self, symbols: Collection[str]) -> None:
+        """Have nothing prepared where bars came of a symbol that it was not done for."""
+        if self._basis and not set(symbols).issubset(self._basis.symbols):
+            self.forget()
+
+    def outdate(self, since: datetime) -> None:
+        """Know that bars changed from `since` on: what stands on them holds no more."""
+        self._minutes = {minute for minute in self._minutes if minute <= since}
+
+    def hold(self, minute: datetime, basis: Basis) -> bool:
+        """Return whether the rows of a minute hold good."""
+        return minute in self._minutes and basis == self._basis
+
+    def prepare(
+        self, minute: datetime, basis: Basis, provider: str, stale_since: datetime | None
+    ) -> None:
+        """Prepare the rows of a minute that has no bars yet, and that `provider` may bring.
+
+        The live tables that have a row per bar are made fresh with it, from `stale_since` on.
+        """
+        if basis != self._basis:
+            self.forget()
+        self._run(
+            "put_stand_ins",
+            symbols=list(basis.symbols),
+            session_date=basis.session_date,
+            minute=minute,
+            provider=provider,
+        )
+        self._live_tables.freshen_bars(stale_since or minute, minute)
+        self._run("drop_outdated", minutes=sorted(self._minutes))
+        self._connection.execute("set variable rows_from = $minute", {"minute": minute})
+        self._run("keep_known", minute=minute)
+        self._run("drop_stand_ins", minute=minute)
+        self._live_tables.drop_bars_from(minute)
+        self._minutes.add(minute)
+        self._basis = basis
+
+    def _run(self, statement: str, **values: object) -> None:
+        self._connection.execute(STATEMENTS[statement], values).fetchall()
