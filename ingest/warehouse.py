@@ -22,10 +22,7 @@ from ingest.transaction import interrupts_held
 
 RAW_SCHEMA = Path(__file__).with_name("raw_schema.sql").read_text()
 
-POSITIVE_PRICES = " and ".join(
-    f"coalesce(isfinite({price}) and {price} > 0, false)"
-    for price in ("open", "high", "low", "close")
-)
+POSITIVE_PRICES = "isfinite(open + high + low + close) and least(open, high, low, close) > 0"
 
 REAL_BAR = (
     "greatest(open, high, low, close) < 1e15 and least(open, high, low, close) > 1e-9 "
@@ -253,16 +250,11 @@ def _stage(
         return f"try_cast({name} as {data_type}) as {name}"
 
     selected = ", ".join(expression(name, data_type) for name, data_type in columns.items())
-    connection.execute("drop table if exists incoming_rows").fetchall()
-    connection.register("incoming", rows)
-    try:
-        connection.execute(
-            f"create temp table incoming_rows as select *, {_fault(spec, columns)} "
-            f"from (select {selected}, row_number() over () as row_id from incoming)",
-            {"provider": provider, "landed_at": landed_at},
-        )
-    finally:
-        connection.unregister("incoming")
+    connection.execute(
+        f"create or replace temp table incoming_rows as select *, {_fault(spec, columns)} "
+        f"from (select {selected} from rows)",
+        {"provider": provider, "landed_at": landed_at},
+    )
 
 
 def _fault(spec: RawTable, columns: dict[str, str]) -> str:
@@ -328,8 +320,8 @@ def _reject(
 
 def _drop_doubles(connection: duckdb.DuckDBPyConnection, spec: RawTable) -> None:
     connection.execute(
-        "delete from incoming_rows where row_id not in "
-        f"(select max(row_id) from incoming_rows group by {', '.join(spec.key)})"
+        "delete from incoming_rows where rowid not in "
+        f"(select max(rowid) from incoming_rows group by {', '.join(spec.key)})"
     )
 
 
@@ -351,13 +343,14 @@ def _merge(
     differs = " or ".join(f"stored.{c} is distinct from incoming_rows.{c}" for c in values)
     known = _changed(
         connection,
-        "create or replace temp table superseded as select stored.*, incoming_rows.row_id, "
+        "create or replace temp table superseded as select stored.*, "
+        "incoming_rows.rowid as row_id, "
         f"{differs or 'false'} as is_revised "
         f"from raw.{table} as stored inner join incoming_rows on {same_key}",
     )
     same = _changed(
         connection,
-        "delete from incoming_rows where row_id in "
+        "delete from incoming_rows where rowid in "
         "(select row_id from superseded where not is_revised)",
     )
     revised = known - same

@@ -82,7 +82,7 @@ class Evaluation:
             return None
         with self._warehouse.transaction():
             with self._metrics.stage("views"):
-                rows = self._ask(session, symbols, since, newest, landed_at)
+                rows = self._ask(session, symbols, since, newest, landed_at, provider)
             verdict = self._judge(rows, now)
             if verdict.signals:
                 with self._metrics.stage("store"):
@@ -116,6 +116,7 @@ class Evaluation:
         since: datetime | None,
         newest: datetime,
         landed_at: datetime,
+        provider: str,
     ) -> pa.Table:
         """Return the entries among the bars from `since` to the newest.
 
@@ -125,7 +126,9 @@ class Evaluation:
         if since is None or not self.is_warm:
             self._warehouse.remake_live_tables()
             since = session.pre_open_at
-        return self._warehouse.serve(session.session_date, symbols, since, newest, landed_at)
+        return self._warehouse.serve(
+            session.session_date, symbols, since, newest, landed_at, provider
+        )
 
     def _judge(self, rows: pa.Table, now: datetime) -> Verdict:
         """Return which entries the cooldown lets pass, and the signals among them."""

@@ -62,8 +62,7 @@ class LiveTables:
                 self._drop(table, since)
 
     def are_marks_due(self, since: datetime, newest: datetime) -> bool:
-        """Whether the bars from `since` to `newest` end a step that is longer than a minute."""
-        since = self._after_the_bar_before(since)
+        """Whether a step that is longer than a minute ends from `since` to the newest bar."""
         return any(table.step > MINUTE and table.is_due(since, newest) for table in self._tables)
 
     def _remake(self, table: LiveTable, since: datetime, newest: datetime) -> None:

@@ -20,11 +20,12 @@ STATEMENTS = named_statements("prepared.sql")
 
 @dataclass(frozen=True)
 class Basis:
-    """What prepared rows are made of, besides bars."""
+    """What prepared rows are made of, besides bars, and whose bars they are for."""
 
     session_date: date
     snapshot: str
-    symbols: tuple[str, ...]
+    provider: str
+    symbols: frozenset[str]
 
 
 class PreparedRows:
@@ -43,9 +44,10 @@ class PreparedRows:
         """Have nothing prepared."""
         self._minutes, self._basis = set(), None
 
-    def expect(self, symbols: Collection[str]) -> None:
-        """Have nothing prepared where bars came of a symbol that it was not done for."""
-        if self._basis and not set(symbols).issubset(self._basis.symbols):
+    def expect(self, provider: str, symbols: Collection[str]) -> None:
+        """Have nothing prepared where bars came that it was not done for."""
+        basis = self._basis
+        if basis and not (provider == basis.provider and basis.symbols.issuperset(symbols)):
             self.forget()
 
     def outdate(self, since: datetime) -> None:
@@ -56,21 +58,20 @@ class PreparedRows:
         """Return whether the rows of a minute hold good."""
         return minute in self._minutes and basis == self._basis
 
-    def prepare(
-        self, minute: datetime, basis: Basis, provider: str, stale_since: datetime | None
-    ) -> None:
-        """Prepare the rows of a minute that has no bars yet, and that `provider` may bring.
+    def prepare(self, minute: datetime, basis: Basis, stale_since: datetime | None) -> None:
+        """Prepare the rows of a minute that has no bars yet.
 
         The live tables that have a row per bar are made fresh with it, from `stale_since` on.
         """
         if basis != self._basis:
             self.forget()
+        self._minutes = set(sorted(self._minutes)[-1:])  # bars of an older one are too late
         self._run(
             "put_stand_ins",
-            symbols=list(basis.symbols),
+            symbols=sorted(basis.symbols),
             session_date=basis.session_date,
             minute=minute,
-            provider=provider,
+            provider=basis.provider,
         )
         self._live_tables.freshen_bars(stale_since or minute, minute)
         self._run("drop_outdated", minutes=sorted(self._minutes))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -55,6 +55,8 @@ class LiveWarehouse(LiveDatabase):
         self._prepared = PreparedRows(self._connection, self._live_tables)
         self._stale_since: datetime | None = None
         """The earliest bar that the tables with a row per bar don't have as it is."""
+        self._marks_until: datetime | None = None
+        """The newest bar that the other live tables know of."""
         self._served: ServedRows | None = None
         self._unkept_requests: list[tuple[pa.Table, str, datetime]] = []
         self._rules: Rules
@@ -128,7 +130,7 @@ class LiveWarehouse(LiveDatabase):
                 landing = self._land(table, pa.concat_tables(rows), provider, landed_at)
                 bars = landing if table == "bars_1m" else bars
         for batch in polled.bars:
-            self._prepared.expect(pc.unique(batch["symbol"]).to_pylist())
+            self._prepared.expect(provider, pc.unique(batch["symbol"]).to_pylist())
         return bars
 
     def keep_books(self) -> None:
@@ -155,13 +157,12 @@ class LiveWarehouse(LiveDatabase):
     ) -> None:
         """Add rows of the service's own to raw.<table>; they are on disk when this returns."""
         with self.transaction():
-            self._connection.register("made", pa.Table.from_pylist(list(rows)))
+            made = pa.Table.from_pylist(list(rows))  # noqa: F841 (the statement reads it)
             self._connection.execute(
                 f"insert into raw.{table} by name "
                 "select *, $provider as provider, $landed_at as landed_at from made",
                 {"provider": provider, "landed_at": landed_at},
             ).fetchall()
-            self._connection.unregister("made")
 
     @contextmanager
     def trial(
@@ -205,7 +206,7 @@ class LiveWarehouse(LiveDatabase):
         self._prepared.forget()
         with self.transaction():
             self._live_tables.remake()
-        self._stale_since = None
+        self._stale_since = self._marks_until = None
         self._is_fresh.set()
 
     def changes(
@@ -230,6 +231,7 @@ class LiveWarehouse(LiveDatabase):
         since: datetime,
         newest: datetime,
         evaluated_at: datetime,
+        provider: str,
     ) -> pa.Table:
         """Evaluate a session's bars from `since` to the newest; return the rows that are entries.
 
@@ -238,16 +240,17 @@ class LiveWarehouse(LiveDatabase):
         put beside those; the live tables are then to be made fresh, by `prepare`.
         """
         self._served = self._served or ServedRows(self._connection)
-        basis = Basis(session_date, self.snapshot, tuple(symbols))
+        basis = Basis(session_date, self.snapshot, provider, frozenset(symbols))
         are_prepared = since == newest and self._prepared.hold(newest, basis)
         with self.transaction():
             stale_since = min(since, self._stale_since or since)
             self._want_rows(stale_since)
-            if are_prepared and not self._live_tables.are_marks_due(stale_since, newest):
+            if are_prepared and not self._are_marks_due(since, newest):
                 self._stale_since = stale_since
             else:
                 self._live_tables.freshen(stale_since, newest)
                 self._stale_since = None
+            self._marks_until = newest
             self._prepared.outdate(since)
             entries = self._served.evaluate(
                 session_date,
@@ -261,6 +264,13 @@ class LiveWarehouse(LiveDatabase):
             self._is_fresh.set()
         return entries
 
+    def _are_marks_due(self, since: datetime, newest: datetime) -> bool:
+        """Whether the bars from `since` to the newest end a step of the other live tables."""
+        if self._marks_until is None:
+            return True
+        since = min(since, self._marks_until + timedelta(minutes=1))
+        return self._live_tables.are_marks_due(since, newest)
+
     def prepare(
         self, session_date: date, symbols: Sequence[str], minute: datetime, provider: str
     ) -> None:
@@ -268,12 +278,12 @@ class LiveWarehouse(LiveDatabase):
 
         No signal waits for this. The live tables are fresh when it returns.
         """
-        basis = Basis(session_date, self.snapshot, tuple(symbols))
+        basis = Basis(session_date, self.snapshot, provider, frozenset(symbols))
         if self._prepared.hold(minute, basis):
             return
         try:
             with self.transaction():
-                self._prepared.prepare(minute, basis, provider, self._stale_since)
+                self._prepared.prepare(minute, basis, self._stale_since)
         except BaseException:
             self._prepared.forget()
             raise

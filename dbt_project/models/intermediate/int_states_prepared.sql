@@ -1,5 +1,6 @@
 {# The rows of states_1m for the bars that int_bars_prepared has rows for: the texts of features_1m and
-   states_1m themselves, with those rows in the place of what int_known_before works out. #}
+   states_1m themselves, with those rows in the place of what int_known_before works out. They are
+   prepared for the bars of one provider, so that none is to be preferred to another here. #}
 {% do [ref('features_1m'), ref('int_spread_marks'), ref('states_1m'), ref('stg_quotes'), ref('signal_rules')] %}
 with int_known_before as (
     select
@@ -10,7 +11,7 @@ with int_known_before as (
             bars.close as close,
             bars.volume as volume
         )
-    from {{ ref('int_bars_1m') }} as bars
+    from {{ ref('stg_bars_1m') }} as bars
     inner join {{ ref('int_bars_prepared') }} as prepared
         on bars.symbol = prepared.symbol and bars.bar_at = prepared.bar_at
 ),
