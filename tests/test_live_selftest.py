@@ -78,6 +78,12 @@ def test_view_wrong_in_bounded_reads_only_is_caught(settings: Settings) -> None:
     assert "vwap" in str(found(settings))
 
 
+def test_wrong_plan_of_prepared_rows_is_caught(settings: Settings) -> None:
+    view = "intermediate.int_states_prepared"
+    plant(settings, view, f"select * replace (vwap + 0.01 as vwap) from {view}_before")
+    assert f"{view} differs from live/golden: vwap" in str(found(settings))
+
+
 def test_nothing_of_the_day_is_touched(settings: Settings) -> None:
     found(settings)
     with duckdb.connect(settings.live_path, read_only=True) as connection:
