@@ -77,9 +77,7 @@ class ServedRows:
         bounds = {"session_date": session_date, "since": since}
         rows: pa.Table = self._connection.execute(query, bounds).to_arrow_table()
         self._unkept = Answer(rows, session_date, snapshot, tuple(symbols), since, evaluated_at)
-        return rows.filter(pc.field("is_entry")).sort_by(
-            [("bar_at", "ascending"), ("symbol", "ascending")]
-        )
+        return rows.filter(rows["is_entry"])
 
     @property
     def has_unkept(self) -> bool:

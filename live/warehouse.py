@@ -244,10 +244,10 @@ class LiveWarehouse(LiveDatabase):
         are_prepared = since == newest and self._prepared.hold(newest, basis)
         with self.transaction():
             stale_since = min(since, self._stale_since or since)
-            self._want_rows(stale_since)
             if are_prepared and not self._are_marks_due(since, newest):
                 self._stale_since = stale_since
             else:
+                self._want_rows(stale_since)
                 self._live_tables.freshen(stale_since, newest)
                 self._stale_since = None
             self._marks_until = newest
