@@ -5,7 +5,7 @@ One thread writes (the monitor's).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from datetime import date, datetime, timedelta
@@ -55,8 +55,10 @@ class LiveWarehouse(LiveDatabase):
         self._prepared = PreparedRows(self._connection, self._live_tables)
         self._stale_since: datetime | None = None
         """The earliest bar that the tables with a row per bar don't have as it is."""
-        self._marks_until: datetime | None = None
-        """The newest bar that the other live tables know of."""
+        self._evaluated_until: datetime | None = None
+        """The newest bar when the views were last asked; the other live tables know of it."""
+        self._new_minute: tuple[datetime, datetime] | None = None
+        """When the last bars landed, and their minute, where all are new and none is newer."""
         self._served: ServedRows | None = None
         self._unkept_requests: list[tuple[pa.Table, str, datetime]] = []
         self._rules: Rules
@@ -110,17 +112,30 @@ class LiveWarehouse(LiveDatabase):
         Its requests are to be kept, by `keep_books`.
         """
         bars, brought = Landing(), {provider: polled} | polled.others
+        was_fresh = self._is_fresh.is_set()
         if any(batch.num_rows for part in brought.values() for batch in part.bars + part.quotes):
             with self.transaction():
                 for who, part in brought.items():
                     bars += self._land_polled(part, who, landed_at)
                 if bars.inserted or bars.revised:
                     self._is_fresh.clear()
+            minute = self._new_minute_of(brought.values(), bars) if was_fresh else None
+            self._new_minute = (landed_at, minute) if minute else None
         for who, part in brought.items():
             if part.requests:
                 requests = pa.Table.from_pylist(part.requests)
                 self._unkept_requests.append((requests, who, landed_at))
         return bars
+
+    def _new_minute_of(self, brought: Iterable[Polled], landed: Landing) -> datetime | None:
+        """Return the one minute that bars landed of, where all are new and none is newer."""
+        batches = [batch for part in brought for batch in part.bars]
+        minutes = {at for batch in batches for at in pc.unique(batch["bar_at"]).to_pylist()}
+        are_new = landed.inserted == sum(batch.num_rows for batch in batches)
+        if self._evaluated_until is None or len(minutes) != 1 or not are_new:
+            return None
+        (minute,) = minutes
+        return minute if minute >= self._evaluated_until else None
 
     def _land_polled(self, polled: Polled, provider: str, landed_at: datetime) -> Landing:
         bars = Landing()
@@ -206,13 +221,15 @@ class LiveWarehouse(LiveDatabase):
         self._prepared.forget()
         with self.transaction():
             self._live_tables.remake()
-        self._stale_since = self._marks_until = None
+        self._stale_since = self._evaluated_until = None
         self._is_fresh.set()
 
     def changes(
         self, session_date: date, landed_at: datetime
     ) -> tuple[datetime | None, datetime | None]:
         """Return the bar_at of the earliest bar that landed at `landed_at`, and of the newest."""
+        if self._new_minute and self._new_minute[0] == landed_at:
+            return self._new_minute[1], self._new_minute[1]
         (bounds,) = self._connection.execute(
             "select min(bar_at) filter (where landed_at = $landed_at), max(bar_at) "
             "from raw.bars_1m where session_date = $session_date",
@@ -250,7 +267,7 @@ class LiveWarehouse(LiveDatabase):
                 self._want_rows(stale_since)
                 self._live_tables.freshen(stale_since, newest)
                 self._stale_since = None
-            self._marks_until = newest
+            self._evaluated_until = newest
             self._prepared.outdate(since)
             entries = self._served.evaluate(
                 session_date,
@@ -266,9 +283,9 @@ class LiveWarehouse(LiveDatabase):
 
     def _are_marks_due(self, since: datetime, newest: datetime) -> bool:
         """Whether the bars from `since` to the newest end a step of the other live tables."""
-        if self._marks_until is None:
+        if self._evaluated_until is None:
             return True
-        since = min(since, self._marks_until + timedelta(minutes=1))
+        since = min(since, self._evaluated_until + timedelta(minutes=1))
         return self._live_tables.are_marks_due(since, newest)
 
     def prepare(

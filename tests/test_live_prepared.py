@@ -51,10 +51,7 @@ class Loop:
 
     def bring(self, *bars: dict[str, Any], provider: str = "fmp", ahead: int = 1) -> pa.Table:
         """Have a tick bring bars; return the entries. Then prepare so many minutes ahead."""
-        self.landed_at += timedelta(seconds=1)
-        table = pa.Table.from_pylist(list(bars))
-        self.warehouse.land_poll(Polled(bars=[table]), provider, self.landed_at)
-        since, newest = self.warehouse.changes(self.day, self.landed_at)
+        since, newest = self.land(*bars, provider=provider)
         assert since is not None
         assert newest is not None
         entries = self.warehouse.serve(
@@ -62,6 +59,15 @@ class Loop:
         )
         self.prepare(newest + ahead * MINUTE, provider)
         return entries
+
+    def land(
+        self, *bars: dict[str, Any], provider: str = "fmp"
+    ) -> tuple[datetime | None, datetime | None]:
+        """Land bars; return the earliest that changed, and the newest."""
+        self.landed_at += timedelta(seconds=1)
+        table = pa.Table.from_pylist(list(bars))
+        self.warehouse.land_poll(Polled(bars=[table]), provider, self.landed_at)
+        return self.warehouse.changes(self.day, self.landed_at)
 
     def prepare(self, minute: datetime, provider: str = "fmp") -> None:
         self.warehouse.prepare(self.day, self.symbols, minute, provider)
@@ -133,6 +139,20 @@ def test_bars_of_another_provider_are_not_put_beside_prepared_rows(
     loop.bring(bar("AAA", at(1), 5.2), provider="massive")
     loop.bring(bar("AAA", at(1), 5.2))
     assert asked == [False, True, False, False]
+
+
+def test_changes_are_those_of_the_landing(loop: Loop) -> None:
+    assert loop.land(bar("AAA", at(0), 5.0)) == (at(0), at(0))
+    loop.bring(bar("AAA", at(1), 5.0))
+    assert loop.land(bar("AAA", at(2), 5.0), bar("BRK-B", at(2), 5.0)) == (at(2), at(2))
+    assert loop.land(bar("AAA", at(2), 5.0)) == (None, at(2))
+    assert loop.land(bar("AAA", at(1), 5.1)) == (at(1), at(2))
+
+
+def test_newer_bars_that_were_not_evaluated_are_not_forgotten(loop: Loop) -> None:
+    loop.bring(bar("AAA", at(0), 5.0))
+    loop.land(bar("AAA", at(3), 5.0))
+    assert loop.land(bar("BRK-B", at(2), 5.0)) == (at(2), at(3))
 
 
 def test_late_bar_makes_prepared_rows_anew(loop: Loop, asked: list[bool]) -> None:

@@ -324,7 +324,8 @@ def bench_steps(folder: Path) -> None:
     dbt_run(data_dir, "--full-refresh")
     compiled = data_dir / "target" / "compiled" / "repump" / "models"
     steps = {name: (compiled / f"{path}.sql").read_text() for name, path in STEPS.items()}
-    windows = steps["features_1m"].partition("with_earlier as (")[0].rstrip(",\n ")
+    known_before = (compiled / "intermediate" / "int_known_before.sql").read_text()
+    windows = known_before.partition("known_before as (")[0].rstrip(",\n ")
     steps["of it windows"] = f"{windows} select * from windowed"
     with duckdb.connect(str(data_dir / "warehouse.duckdb")) as connection:
         connection.execute(
