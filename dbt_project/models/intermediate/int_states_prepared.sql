@@ -1,7 +1,9 @@
-{# The rows of states_1m for the bars that int_bars_prepared has rows for: the texts of features_1m and
-   states_1m themselves, with those rows in the place of what int_known_before works out. They are
-   prepared for the bars of one provider, so that none is to be preferred to another here. #}
-{% do [ref('features_1m'), ref('int_spread_marks'), ref('states_1m'), ref('stg_quotes'), ref('signal_rules')] %}
+{# Only in live.duckdb. The rows of states_1m for the bars that int_bars_prepared has rows for: the
+   texts of features_1m and states_1m themselves, with those rows in the place of what
+   int_known_before works out. They are prepared for the bars of one provider, so that none is to be
+   preferred to another here. #}
+{% do [ref('features_1m'), ref('int_spread_marks')] %}
+{% do [ref('states_1m'), ref('stg_quotes'), ref('signal_rules')] %}
 with int_known_before as (
     select
         prepared.* replace (
@@ -16,8 +18,12 @@ with int_known_before as (
         on bars.symbol = prepared.symbol and bars.bar_at = prepared.bar_at
 ),
 
-features_1m as ({{ text_over_ctes('features_1m', 'int_known_before') }}),
+features_1m as (
+    {{ text_over_ctes('features_1m', 'int_known_before') }}
+),
 
-states_1m as ({{ text_over_ctes('states_1m', 'features_1m') }})
+states_1m as (
+    {{ text_over_ctes('states_1m', 'features_1m') }}
+)
 
 select * from states_1m
