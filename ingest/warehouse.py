@@ -22,7 +22,10 @@ from ingest.transaction import interrupts_held
 
 RAW_SCHEMA = Path(__file__).with_name("raw_schema.sql").read_text()
 
-POSITIVE_PRICES = "isfinite(open + high + low + close) and least(open, high, low, close) > 0"
+POSITIVE_PRICES = " and ".join(
+    f"coalesce(isfinite({price}) and {price} > 0, false)"
+    for price in ("open", "high", "low", "close")
+)
 
 REAL_BAR = (
     "greatest(open, high, low, close) < 1e15 and least(open, high, low, close) > 1e-9 "

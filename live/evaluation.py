@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from ingest.clock import Clock
+from live.live_tables import MINUTE
 from live.messages import Rules
 from live.metrics import Metrics
 from live.scoring import Scorer
@@ -101,7 +102,7 @@ class Evaluation:
             return
         minute = now.replace(second=0, microsecond=0)
         if self.newest_bar_at is not None:
-            minute = max(minute, self.newest_bar_at + timedelta(minutes=1))
+            minute = max(minute, self.newest_bar_at + MINUTE)
         with self._metrics.stage("prepare"):
             self._warehouse.prepare(session.session_date, symbols, minute, provider)
 

@@ -41,6 +41,10 @@ class LiveTables:
             ).fetchall()
         ]
 
+    def want_rows(self, since: datetime | None) -> None:
+        """Bound what the views read (dbt_project/macros/bounds.sql); no value changes."""
+        self._connection.execute("set variable rows_from = $since", {"since": since})
+
     def freshen(self, since: datetime, newest: datetime) -> None:
         """Remake what the bars from `since` to `newest` can change."""
         since = self._after_the_bar_before(since)
@@ -50,7 +54,7 @@ class LiveTables:
 
     def freshen_bars(self, since: datetime, newest: datetime) -> None:
         """Remake, of the tables that have a row per bar, the rows from `since` to `newest`."""
-        self._connection.execute("set variable rows_from = $since", {"since": since})
+        self.want_rows(since)
         for table in self._tables:
             if table.step == MINUTE:
                 self._remake(table, since, newest)
@@ -89,12 +93,12 @@ class LiveTables:
         if before is None or before + MINUTE == since:
             return since
         first: datetime = before + MINUTE
-        self._connection.execute("set variable rows_from = $first", {"first": first})
+        self.want_rows(first)
         return first
 
     def remake(self) -> None:
         """Remake all of them: after a kill they may lack what landed right before it."""
-        self._connection.execute("set variable rows_from = null")
+        self.want_rows(None)
         for table in self._tables:
             self._connection.execute(f"delete from {table.name}").fetchall()
             self._connection.execute(

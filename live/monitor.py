@@ -222,9 +222,9 @@ class Monitor:
         )
         if verdict is not None:
             self._tell(verdict)
-        self._evaluation.look_ahead(self.session, self.watchlist, now, self._feed.provider)
         with self._metrics.stage("keep"):
             self._warehouse.keep_books()
+        self._evaluation.look_ahead(self.session, self.watchlist, now, self._feed.provider)
         self._evaluation.end_tick(now)
         return verdict.signals if verdict else []
 

@@ -1,7 +1,7 @@
 """What is known before the bars of coming minutes, prepared while the service waits for them.
 
-Windows and joins to the nightly tables are then done when bars come, which
-intermediate.int_states_prepared only adds (see int_known_before.sql in dbt_project/models).
+When the bars come, windows and joins to the nightly tables are done (int_known_before.sql), and
+intermediate.int_states_prepared only puts the bars beside them.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class PreparedRows:
         )
         self._live_tables.freshen_bars(stale_since or minute, minute)
         self._run("drop_outdated", minutes=sorted(self._minutes))
-        self._connection.execute("set variable rows_from = $minute", {"minute": minute})
+        self._live_tables.want_rows(minute)
         self._run("keep_known", minute=minute)
         self._run("drop_stand_ins", minute=minute)
         self._live_tables.drop_bars_from(minute)

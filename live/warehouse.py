@@ -5,10 +5,10 @@ One thread writes (the monitor's).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from live.broadcast import Message
 from live.database import LiveDatabase
 from live.feeds import Polled
 from live.flush import day_tables, forget_before
-from live.live_tables import LiveTables
+from live.live_tables import MINUTE, LiveTables
 from live.messages import Rules
 from live.prepared import Basis, PreparedRows
 from live.served import ServedRows
@@ -56,9 +56,7 @@ class LiveWarehouse(LiveDatabase):
         self._stale_since: datetime | None = None
         """The earliest bar that the tables with a row per bar don't have as it is."""
         self._evaluated_until: datetime | None = None
-        """The newest bar when the views were last asked; the other live tables know of it."""
-        self._new_minute: tuple[datetime, datetime] | None = None
-        """When the last bars landed, and their minute, where all are new and none is newer."""
+        """The newest bar at the last evaluation; the other live tables know of it."""
         self._served: ServedRows | None = None
         self._unkept_requests: list[tuple[pa.Table, str, datetime]] = []
         self._rules: Rules
@@ -112,30 +110,17 @@ class LiveWarehouse(LiveDatabase):
         Its requests are to be kept, by `keep_books`.
         """
         bars, brought = Landing(), {provider: polled} | polled.others
-        was_fresh = self._is_fresh.is_set()
         if any(batch.num_rows for part in brought.values() for batch in part.bars + part.quotes):
             with self.transaction():
                 for who, part in brought.items():
                     bars += self._land_polled(part, who, landed_at)
                 if bars.inserted or bars.revised:
                     self._is_fresh.clear()
-            minute = self._new_minute_of(brought.values(), bars) if was_fresh else None
-            self._new_minute = (landed_at, minute) if minute else None
         for who, part in brought.items():
             if part.requests:
                 requests = pa.Table.from_pylist(part.requests)
                 self._unkept_requests.append((requests, who, landed_at))
         return bars
-
-    def _new_minute_of(self, brought: Iterable[Polled], landed: Landing) -> datetime | None:
-        """Return the one minute that bars landed of, where all are new and none is newer."""
-        batches = [batch for part in brought for batch in part.bars]
-        minutes = {at for batch in batches for at in pc.unique(batch["bar_at"]).to_pylist()}
-        are_new = landed.inserted == sum(batch.num_rows for batch in batches)
-        if self._evaluated_until is None or len(minutes) != 1 or not are_new:
-            return None
-        (minute,) = minutes
-        return minute if minute >= self._evaluated_until else None
 
     def _land_polled(self, polled: Polled, provider: str, landed_at: datetime) -> Landing:
         bars = Landing()
@@ -192,7 +177,7 @@ class LiveWarehouse(LiveDatabase):
             self._connection.execute("begin")
             try:
                 self._land("bars_1m", bars, provider, landed_at)
-                self._want_rows(min(moments))
+                self._live_tables.want_rows(min(moments))
                 self._live_tables.freshen(min(moments), max(moments))
                 yield self._connection
             finally:
@@ -209,7 +194,7 @@ class LiveWarehouse(LiveDatabase):
         _, newest = self.changes(session_date, since)
         if newest is not None:
             with self.transaction():
-                self._want_rows(since)
+                self._live_tables.want_rows(since)
                 self._live_tables.freshen(since, newest)
         self._is_fresh.set()
 
@@ -228,18 +213,12 @@ class LiveWarehouse(LiveDatabase):
         self, session_date: date, landed_at: datetime
     ) -> tuple[datetime | None, datetime | None]:
         """Return the bar_at of the earliest bar that landed at `landed_at`, and of the newest."""
-        if self._new_minute and self._new_minute[0] == landed_at:
-            return self._new_minute[1], self._new_minute[1]
         (bounds,) = self._connection.execute(
             "select min(bar_at) filter (where landed_at = $landed_at), max(bar_at) "
             "from raw.bars_1m where session_date = $session_date",
             {"session_date": session_date, "landed_at": landed_at},
         ).fetchall()
         return cast("tuple[datetime | None, datetime | None]", bounds)
-
-    def _want_rows(self, since: datetime) -> None:
-        """Bound what the views read (dbt_project/macros/bounds.sql); no value changes."""
-        self._connection.execute("set variable rows_from = $since", {"since": since})
 
     def serve(
         self,
@@ -257,14 +236,14 @@ class LiveWarehouse(LiveDatabase):
         put beside those; the live tables are then to be made fresh, by `prepare`.
         """
         self._served = self._served or ServedRows(self._connection)
-        basis = Basis(session_date, self.snapshot, provider, frozenset(symbols))
+        basis = self._basis(session_date, provider, symbols)
         are_prepared = since == newest and self._prepared.hold(newest, basis)
         with self.transaction():
             stale_since = min(since, self._stale_since or since)
             if are_prepared and not self._are_marks_due(since, newest):
                 self._stale_since = stale_since
             else:
-                self._want_rows(stale_since)
+                self._live_tables.want_rows(stale_since)
                 self._live_tables.freshen(stale_since, newest)
                 self._stale_since = None
             self._evaluated_until = newest
@@ -281,11 +260,14 @@ class LiveWarehouse(LiveDatabase):
             self._is_fresh.set()
         return entries
 
+    def _basis(self, session_date: date, provider: str, symbols: Sequence[str]) -> Basis:
+        return Basis(session_date, self.snapshot, provider, frozenset(symbols))
+
     def _are_marks_due(self, since: datetime, newest: datetime) -> bool:
         """Whether the bars from `since` to the newest end a step of the other live tables."""
         if self._evaluated_until is None:
             return True
-        since = min(since, self._evaluated_until + timedelta(minutes=1))
+        since = min(since, self._evaluated_until + MINUTE)
         return self._live_tables.are_marks_due(since, newest)
 
     def prepare(
@@ -295,7 +277,7 @@ class LiveWarehouse(LiveDatabase):
 
         No signal waits for this. The live tables are fresh when it returns.
         """
-        basis = Basis(session_date, self.snapshot, provider, frozenset(symbols))
+        basis = self._basis(session_date, provider, symbols)
         if self._prepared.hold(minute, basis):
             return
         try:

@@ -17,9 +17,8 @@ from live.feeds import Polled
 from live.served import ServedRows
 from live.views import ensure_views
 from live.warehouse import LiveWarehouse, open_live
-from tests.live_fixture import DAY, OPEN, bar
+from tests.live_fixture import DAY, MINUTE, OPEN, bar
 
-MINUTE = timedelta(minutes=1)
 SYMBOLS = ["AAA", "BRK-B"]
 AROUND_THE_OPEN = (-70, 25)
 """Minutes of RTH; the last of PRE are among them, and bars are missing here and there."""

@@ -22,6 +22,6 @@
     )
 {%- endmacro %}
 
-{# The longest window by clock of int_known_before. What looks further back is kept beside it: the bar
-   before in int_bars_1m_lagged, the spread in int_spread_marks, sums in int_earlier_sums. #}
+{# The longest window by clock of int_known_before. What looks further back is kept beside it: the
+   bar before in int_bars_1m_lagged, the spread in int_spread_marks, sums in int_earlier_sums. #}
 {% macro window_minutes() -%} 30 {%- endmacro %}
