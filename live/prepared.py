@@ -17,6 +17,9 @@ from live.served import named_statements
 
 STATEMENTS = named_statements("prepared.sql")
 
+FEW_SYMBOLS = 100
+"""So many bars are read in less time than DuckDB takes to plan how to read no others."""
+
 
 @dataclass(frozen=True)
 class Basis:
@@ -81,6 +84,17 @@ class PreparedRows:
         self._live_tables.drop_bars_from(minute)
         self._minutes.add(minute)
         self._basis = basis
+        self._live_tables.want_rows(min(self._minutes))
+        self._plan(len(basis.symbols))
+
+    def _plan(self, symbols: int) -> None:
+        """Plan how the rows are read. DuckDB keeps a plan that its optimizer had no part in."""
+        is_optimized = symbols > FEW_SYMBOLS
+        self._connection.execute(f"set enable_optimizer = {is_optimized}")
+        try:
+            self._run("plan")
+        finally:
+            self._connection.execute("set enable_optimizer = true")
 
     def _run(self, statement: str, **values: object) -> None:
         self._connection.execute(STATEMENTS[statement], values).fetchall()

@@ -22,3 +22,8 @@ where bar_at = $minute;
 -- name: drop_stand_ins
 delete from raw.bars_1m
 where bar_at = $minute and close is null;
+
+-- name: plan
+prepare states_prepared as
+select * from intermediate.int_states_prepared
+where bar_at >= $since;

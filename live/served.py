@@ -73,9 +73,12 @@ class ServedRows:
         All its rows are to be kept, by `keep`. `are_prepared`: what is known before each of the
         bars is in intermediate.int_bars_prepared.
         """
-        query = STATEMENTS["evaluate_prepared" if are_prepared else "evaluate"]
-        bounds = {"session_date": session_date, "since": since}
-        rows: pa.Table = self._connection.execute(query, bounds).to_arrow_table()
+        if are_prepared:
+            result = self._connection.execute(f"execute states_prepared(since := timestamp '{since}')")
+        else:
+            bounds = {"session_date": session_date, "since": since}
+            result = self._connection.execute(STATEMENTS["evaluate"], bounds)
+        rows: pa.Table = result.to_arrow_table()
         self._unkept = Answer(rows, session_date, snapshot, tuple(symbols), since, evaluated_at)
         return rows.filter(rows["is_entry"])
 

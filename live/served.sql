@@ -5,10 +5,6 @@
 select * from marts.states_1m
 where session_date = $session_date and bar_at >= $since;
 
--- name: evaluate_prepared
-select * from intermediate.int_states_prepared
-where session_date = $session_date and bar_at >= $since;
-
 -- name: keep_rows
 -- A row that was served before is kept again only where something of it is different now; none was
 -- where $are_new.

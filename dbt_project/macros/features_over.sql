@@ -37,16 +37,25 @@
 {% endmacro %}
 
 {# A model's own text, with CTEs of the same names in the place of the models that it reads: of all of
-   them, or of one. #}
-{% macro text_over_ctes(model, input=none) %}
+   them, or of some, which then bound what is read (bounds.sql). #}
+{% macro text_over_ctes(model, inputs=none) %}
     {% if execute %}
-        {% set text = graph.nodes['model.repump.' ~ model].raw_code | replace('in_scope(', 'nothing(') %}
-        {% set named = "('" ~ input ~ "')" if input else '(' %}
-        {% do return(render(text | replace('ref' ~ named, 'cte_of' ~ named))) %}
+        {% set text = namespace(sql=graph.nodes['model.repump.' ~ model].raw_code | replace('in_scope(', 'nothing(')) %}
+        {% if inputs %}
+            {% set text.sql = text.sql | replace('within_reach(', 'unbounded(') %}
+            {% for input in inputs %}
+                {% set text.sql = text.sql | replace("ref('" ~ input ~ "')", "cte_of('" ~ input ~ "')") %}
+            {% endfor %}
+        {% else %}
+            {% set text.sql = text.sql | replace('ref(', 'cte_of(') %}
+        {% endif %}
+        {% do return(render(text.sql)) %}
     {% endif %}
 {% endmacro %}
 
 {% macro cte_of(model) -%} {{ model }} {%- endmacro %}
+
+{% macro unbounded() -%} {%- set ignored = [varargs, kwargs] -%} true {%- endmacro %}
 
 {% macro nothing() -%} {%- set ignored = [varargs, kwargs] -%} {%- endmacro %}
 

@@ -9,7 +9,7 @@ quotes as (
         time_bucket(interval 1 minute, quoted_at + interval '59.999999 seconds') as available_at,
         arg_max((ask - bid) / ((ask + bid) / 2), quoted_at) as quoted_spread
     from {{ ref('stg_quotes') }}
-    where bid > 0 and ask >= bid
+    where bid > 0 and ask >= bid and {{ within_reach('quoted_at', 0) }}
     group by all
 ),
 
