@@ -18,7 +18,19 @@ from live.served import named_statements
 STATEMENTS = named_statements("prepared.sql")
 
 FEW_SYMBOLS = 100
-"""So many bars are read in less time than DuckDB takes to plan how to read no others."""
+"""The day's bars of so many are read in less time than DuckDB plans how to read the minute's."""
+
+
+def plan_states(connection: duckdb.DuckDBPyConnection, symbols: int) -> None:
+    """Plan `execute states_prepared`, which reads the states of a minute's bars.
+
+    DuckDB keeps a plan that its optimizer had no part in; any other is made anew by each read.
+    """
+    connection.execute(f"set enable_optimizer = {symbols > FEW_SYMBOLS}")
+    try:
+        connection.execute(STATEMENTS["plan"]).fetchall()
+    finally:
+        connection.execute("set enable_optimizer = true")
 
 
 @dataclass(frozen=True)
@@ -85,16 +97,7 @@ class PreparedRows:
         self._minutes.add(minute)
         self._basis = basis
         self._live_tables.want_rows(min(self._minutes))
-        self._plan(len(basis.symbols))
-
-    def _plan(self, symbols: int) -> None:
-        """Plan how the rows are read. DuckDB keeps a plan that its optimizer had no part in."""
-        is_optimized = symbols > FEW_SYMBOLS
-        self._connection.execute(f"set enable_optimizer = {is_optimized}")
-        try:
-            self._run("plan")
-        finally:
-            self._connection.execute("set enable_optimizer = true")
+        plan_states(self._connection, len(basis.symbols))
 
     def _run(self, statement: str, **values: object) -> None:
         self._connection.execute(STATEMENTS[statement], values).fetchall()

@@ -68,19 +68,20 @@ class ServedRows:
         *,
         are_prepared: bool,
     ) -> pa.Table:
-        """Evaluate the bars of a session from `since` on; return the entries.
+        """Evaluate the bars of a session from `since` on; return their rows.
 
-        All its rows are to be kept, by `keep`. `are_prepared`: what is known before each of the
-        bars is in intermediate.int_bars_prepared.
+        They are to be kept, by `keep`. `are_prepared`: what is known before each of the
+        bars is in intermediate.int_bars_prepared, and how to read it is planned (prepared.sql).
         """
         if are_prepared:
-            result = self._connection.execute(f"execute states_prepared(since := timestamp '{since}')")
+            planned = f"execute states_prepared(since := timestamp '{since}')"
+            result = self._connection.execute(planned)
         else:
             bounds = {"session_date": session_date, "since": since}
             result = self._connection.execute(STATEMENTS["evaluate"], bounds)
         rows: pa.Table = result.to_arrow_table()
         self._unkept = Answer(rows, session_date, snapshot, tuple(symbols), since, evaluated_at)
-        return rows.filter(rows["is_entry"])
+        return rows
 
     @property
     def has_unkept(self) -> bool:

@@ -248,7 +248,7 @@ class LiveWarehouse(LiveDatabase):
                 self._stale_since = None
             self._evaluated_until = newest
             self._prepared.outdate(since)
-            entries = self._served.evaluate(
+            rows = self._served.evaluate(
                 session_date,
                 self.snapshot,
                 symbols,
@@ -258,7 +258,7 @@ class LiveWarehouse(LiveDatabase):
             )
         if self._stale_since is None:
             self._is_fresh.set()
-        return entries
+        return rows.filter(rows["is_entry"])
 
     def _basis(self, session_date: date, provider: str, symbols: Sequence[str]) -> Basis:
         return Basis(session_date, self.snapshot, provider, frozenset(symbols))

@@ -26,6 +26,7 @@ import duckdb
 import typer
 
 from ingest.settings import ROOT
+from live.prepared import plan_states
 from tests.bench.market_bars import land_market
 
 FEATURES_AND_LABELS = (
@@ -204,25 +205,26 @@ def bench_live(folder: Path, symbols: int) -> None:
         planning = planning_ms(connection, f"from marts.features_1m where bar_at >= '{newest}'")
         nothing = timed(lambda: connection.execute("select 1").fetchall())
         print(f"  of it DuckDB plans for {planning:.1f} ms; `select 1` takes {nothing:.2f} ms")
-        print("  " + states_read(connection, newest))
+        print("  " + states_read(connection, newest, symbols))
         for name, seconds in freshening(connection, newest).items():
             print(f"  keeping {name} fresh, a minute of all symbols: {seconds:.1f} ms")
 
 
-def states_read(connection: duckdb.DuckDBPyConnection, newest: datetime) -> str:
+def states_read(connection: duckdb.DuckDBPyConnection, newest: datetime, symbols: int) -> str:
     """Return how long the newest bars' states take: from the views, and beside prepared rows."""
-    values = {"newest": newest}
-
-    def read(relation: str) -> float:
-        query = f"from {relation} where bar_at >= $newest"
-        return timed(lambda: connection.execute(query, values).fetchall())
-
     connection.execute(
         "insert into intermediate.int_bars_prepared by name "
         "from intermediate.int_known_before where bar_at = $newest",
-        values,
+        {"newest": newest},
     )
-    by_views, prepared = read("marts.states_1m"), read("intermediate.int_states_prepared")
+    plan_states(connection, symbols)
+    by_views, prepared = (
+        timed(lambda: connection.execute(query).fetchall())
+        for query in (
+            f"from marts.states_1m where bar_at >= '{newest}'",
+            f"execute states_prepared(since := timestamp '{newest}')",
+        )
+    )
     return f"one read of all states {by_views:.1f} ms; beside prepared rows {prepared:.1f} ms"
 
 
