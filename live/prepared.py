@@ -96,7 +96,6 @@ class PreparedRows:
         self._live_tables.drop_bars_from(minute)
         self._minutes.add(minute)
         self._basis = basis
-        self._live_tables.want_rows(min(self._minutes))
         plan_states(self._connection, len(basis.symbols))
 
     def _run(self, statement: str, **values: object) -> None:

@@ -218,14 +218,13 @@ def states_read(connection: duckdb.DuckDBPyConnection, newest: datetime, symbols
         {"newest": newest},
     )
     plan_states(connection, symbols)
-    by_views, prepared = (
-        timed(lambda: connection.execute(query).fetchall())
-        for query in (
-            f"from marts.states_1m where bar_at >= '{newest}'",
-            f"execute states_prepared(since := timestamp '{newest}')",
-        )
-    )
-    return f"one read of all states {by_views:.1f} ms; beside prepared rows {prepared:.1f} ms"
+
+    def read(query: str) -> float:
+        return timed(lambda: connection.execute(query).fetchall())
+
+    views_ms = read(f"from marts.states_1m where bar_at >= '{newest}'")
+    prepared_ms = read(f"execute states_prepared(since := timestamp '{newest}')")
+    return f"one read of all states {views_ms:.1f} ms; beside prepared rows {prepared_ms:.1f} ms"
 
 
 def make_today(data_dir: Path) -> None:
