@@ -24,6 +24,7 @@ from live.evaluation import Evaluation, Verdict
 from live.feeds import EVERY_SYMBOL, Feed, Polled
 from live.flush import flush_day
 from live.forming_rows import FormingRows
+from live.garbage import collect_in_pause
 from live.metrics import Metrics
 from live.scoring import Scorer
 from live.sessions import Session
@@ -150,8 +151,10 @@ class Monitor:
                 self._set("tick", disk or as_text(error))
             else:
                 await self._tell_provisional()
+            pause = self._pause()
+            loop.call_later(pause / 2, collect_in_pause)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), self._pause())
+                await asyncio.wait_for(self._stopping.wait(), pause)
 
     def _publish(self, signals: Sequence[Signal]) -> None:
         for signal in signals:

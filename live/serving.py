@@ -17,6 +17,7 @@ from litestar import Litestar
 
 from ingest.settings import Settings
 from live.access import is_loopback
+from live.garbage import left_for_pauses
 from live.messages import MAX_BYTES
 
 log = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ def serve_app(app: Litestar, listener: socket.socket) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # uvicorn raises what ended it once more
     server = uvicorn.Server(server_config(app))
-    server.run(sockets=[listener])
+    with left_for_pauses():
+        server.run(sockets=[listener])
     if not server.started:
         raise StartError("the service could not start: see the log above")

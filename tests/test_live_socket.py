@@ -5,6 +5,7 @@ Whatever the service says is held against the schema that it serves.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,11 +19,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from ingest.settings import Settings
+from live.app import create_app
 from live.broadcast import Message
 from live.messages import RECEIVED, SENT, Rules, describe_messages
 from live.routes import socket as route
 from live.signals import Entry, Score, make_signal
-from tests.live_fixture import DAY, OPEN, bars
+from live.warehouse import open_live
+from tests.live_fixture import DAY, OPEN, HandClock, ListFeed, bars
 from tests.live_server import Running, one_break_out, serving, wait_until
 
 ENTRY = Entry(
@@ -152,6 +155,29 @@ def test_disconnected_client_is_forgotten(running: Running) -> None:
     with connect(running.ws):
         wait_until(lambda: running.service.broadcaster.clients == 1)
     wait_until(lambda: running.service.broadcaster.clients == 0)
+
+
+def test_client_that_the_server_gave_up_is_no_error(settings: Settings) -> None:
+    """After unanswered pings uvicorn raises at a send, and logs a traceback of what we raise."""
+    scope: Any = {
+        "type": "websocket", "path": "/ws", "raw_path": b"/ws", "query_string": b"since=0",
+        "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1), "subprotocols": [],
+    }  # fmt: skip
+    told: list[str] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"} if not told else await asyncio.Event().wait()
+
+    async def send(event: Any) -> None:
+        told.append(event["type"])
+        if event["type"] != "websocket.accept":
+            raise RuntimeError("Unexpected ASGI message, after sending 'websocket.close'.")
+
+    with open_live(settings.live_path, settings.published_path) as warehouse:
+        warehouse.signals_since = lambda seq: [signal(1)]  # type: ignore[method-assign]
+        app = create_app(settings, HandClock(OPEN), ListFeed(), warehouse)
+        asyncio.run(asyncio.wait_for(app(scope, receive, send), 10))
+    assert told == ["websocket.accept", "websocket.send"]
 
 
 MIXED = [signal(1), signal(2, "BRK-B"), signal(3, "AAA", "FirstPump"), signal(4, "CCC")]

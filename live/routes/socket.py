@@ -131,7 +131,10 @@ async def _both_ways(
 
 async def _send_all(socket: Socket, texts: AsyncIterator[str]) -> None:
     async for text in texts:
-        await socket.send_text(text)
+        try:
+            await socket.send_text(text)
+        except RuntimeError as error:  # uvicorn's, where its pings were not answered
+            raise WebSocketDisconnect(detail="client is gone") from error
 
 
 async def _listen(socket: Socket, service: Service, subscription: Subscription) -> None:

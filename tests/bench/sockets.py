@@ -30,6 +30,7 @@ import uvicorn
 from live.app import create_app
 from live.broadcast import Broadcaster, Message
 from live.feeds import Polled
+from live.garbage import left_for_pauses
 from live.serving import BACKLOG, allow_clients, server_config
 from live.sessions import Session
 from live.warehouse import open_live
@@ -123,7 +124,8 @@ def run_service(
             stamps = StampingBroadcaster(app.state.service.broadcaster)
             server = uvicorn.Server(server_config(app))
             started = process_time()
-            asyncio.run(_serve(server, listener, port))
+            with left_for_pauses():
+                asyncio.run(_serve(server, listener, port))
             cpu = process_time() - started
             port.send((stamps.emitted, app.state.service.broadcaster.gaps, cpu))
 
