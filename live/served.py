@@ -27,6 +27,11 @@ warnings.filterwarnings("ignore", "Arrow output on a DB-API result", UserWarning
 STATEMENTS = named_statements("served.sql")
 
 
+def planned_read(since: datetime) -> str:
+    """Return the read of the states beside prepared rows, by the plan of prepared.sql."""
+    return f"execute states_prepared(since := timestamp '{since}')"
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the views gave for a session's bars from `since` on, and what they were asked with."""
@@ -74,8 +79,7 @@ class ServedRows:
         bars is in intermediate.int_bars_prepared, and how to read it is planned (prepared.sql).
         """
         if are_prepared:
-            planned = f"execute states_prepared(since := timestamp '{since}')"
-            result = self._connection.execute(planned)
+            result = self._connection.execute(planned_read(since))
         else:
             bounds = {"session_date": session_date, "since": since}
             result = self._connection.execute(STATEMENTS["evaluate"], bounds)

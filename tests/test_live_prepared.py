@@ -15,7 +15,7 @@ import pytest
 
 from ingest.settings import Settings
 from live.feeds import Polled
-from live.served import ServedRows
+from live.served import ServedRows, planned_read
 from live.views import ensure_views
 from live.warehouse import LiveWarehouse, open_live
 from tests.live_fixture import DAY, MINUTE, OPEN, bar
@@ -94,9 +94,7 @@ class Loop:
         """Return whether a minute's bars are read by the plan made before (it has CTEs)."""
         bars = pa.Table.from_pylist([bar("AAA", minute, 5.0)])
         with self.warehouse.trial(bars, "fmp", self.landed_at) as connection:
-            ((_, plan),) = connection.execute(
-                f"explain execute states_prepared(since := timestamp '{minute}')"
-            ).fetchall()
+            ((_, plan),) = connection.execute(f"explain {planned_read(minute)}").fetchall()
         return "CTE" in plan
 
 

@@ -27,6 +27,7 @@ import typer
 
 from ingest.settings import ROOT
 from live.prepared import plan_states
+from live.served import planned_read
 from tests.bench.market_bars import land_market
 
 FEATURES_AND_LABELS = (
@@ -223,7 +224,7 @@ def states_read(connection: duckdb.DuckDBPyConnection, newest: datetime, symbols
         return timed(lambda: connection.execute(query).fetchall())
 
     views_ms = read(f"from marts.states_1m where bar_at >= '{newest}'")
-    prepared_ms = read(f"execute states_prepared(since := timestamp '{newest}')")
+    prepared_ms = read(planned_read(newest))
     return f"one read of all states {views_ms:.1f} ms; beside prepared rows {prepared_ms:.1f} ms"
 
 
