@@ -24,6 +24,6 @@ def left_for_pauses() -> Iterator[None]:
 
 
 def collect_in_pause() -> None:
-    """Collect what was left."""
+    """Collect what was left; nothing where Python collects by itself."""
     if not gc.isenabled():
         gc.collect()
